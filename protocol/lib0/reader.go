@@ -1,0 +1,157 @@
+package lib0
+
+import (
+	"unicode/utf8"
+)
+
+// maxGroups is how many 7-bit groups of an integer lib0 adds up exactly: the weight of the next one is Infinity in
+// JavaScript, and what readVarUint returns from there on is not a number.
+const maxGroups = 147
+
+// Reader reads values from a borrowed slice. It is a value: a copy reads on independently. After an error the position
+// is unspecified and reading on is pointless, though harmless.
+type Reader struct {
+	b   []byte
+	pos int
+}
+
+// NewReader returns a reader at the start of b, which must not change while the reader or what it returned is in use.
+func NewReader(b []byte) Reader { return Reader{b: b} }
+
+// Len returns how many bytes are left.
+func (r *Reader) Len() int { return len(r.b) - r.pos }
+
+// Pos returns the offset of the next byte from the start of the input.
+func (r *Reader) Pos() int { return r.pos }
+
+// From returns the bytes from offset start, a former Pos, up to the position. They are borrowed.
+func (r *Reader) From(start int) []byte { return r.b[start:r.pos:r.pos] }
+
+// fail makes the error for the value at offset. It stays out of line: errors are rare and callers are small.
+//
+//go:noinline
+func fail(kind ErrKind, offset int) error { return &Error{Kind: kind, Offset: offset} }
+
+// Uint8 reads one byte.
+func (r *Reader) Uint8() (byte, error) {
+	if r.pos >= len(r.b) {
+		return 0, fail(ErrEnd, r.pos)
+	}
+	c := r.b[r.pos]
+	r.pos++
+	return c, nil
+}
+
+// VarUint reads an unsigned integer (lib0 readVarUint): 7 bits to a byte, the lowest first, the top bit set on all but
+// the last. Superfluous zero groups are tolerated as far as lib0 can add them up.
+func (r *Reader) VarUint() (uint64, error) {
+	if r.pos < len(r.b) && r.b[r.pos] < 0x80 {
+		r.pos++
+		return uint64(r.b[r.pos-1]), nil
+	}
+	return r.longVarUint()
+}
+
+// longVarUint reads an integer of any number of groups.
+func (r *Reader) longVarUint() (uint64, error) {
+	b := r.b[r.pos:]
+	var n uint64
+	// Seven groups hold 49 bits: nothing to check but the end.
+	for i := 0; i < len(b) && i < 7; i++ {
+		c := b[i]
+		n |= uint64(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			r.pos += i + 1
+			return n, nil
+		}
+	}
+	return r.hugeVarUint(n, 7, 49)
+}
+
+// hugeVarUint reads on where n, made of the given count of groups, ends with bits bits.
+func (r *Reader) hugeVarUint(n uint64, groups, bits int) (uint64, error) {
+	b := r.b[r.pos:]
+	for i := groups; i < len(b); i++ {
+		c := b[i]
+		if v := uint64(c & 0x7f); v != 0 {
+			if bits >= 53 || v >= 1<<(53-bits) {
+				return 0, fail(ErrRange, r.pos)
+			}
+			n |= v << bits
+		}
+		bits += 7
+		if i >= maxGroups {
+			return 0, fail(ErrRange, r.pos)
+		}
+		if c < 0x80 {
+			r.pos += i + 1
+			return n, nil
+		}
+	}
+	return 0, fail(ErrEnd, r.pos)
+}
+
+// VarInt reads a signed integer (lib0 readVarInt). The sign has a bit of its own, so there is a minus zero: negative is
+// then true and magnitude 0.
+func (r *Reader) VarInt() (magnitude uint64, negative bool, err error) {
+	if r.pos >= len(r.b) {
+		return 0, false, fail(ErrEnd, r.pos)
+	}
+	c := r.b[r.pos]
+	n, negative := uint64(c&0x3f), c&0x40 != 0
+	if c < 0x80 {
+		r.pos++
+		return n, negative, nil
+	}
+	n, err = r.hugeVarUint(n, 1, 6)
+	return n, negative, err
+}
+
+// Bytes reads n bytes, borrowed.
+func (r *Reader) Bytes(n uint64) ([]byte, error) {
+	if n > uint64(len(r.b)-r.pos) {
+		return nil, fail(ErrEnd, r.pos)
+	}
+	start := r.pos
+	r.pos += int(n)
+	return r.b[start:r.pos:r.pos], nil
+}
+
+// VarBytes reads a length and as many bytes (lib0 readVarUint8Array), borrowed.
+func (r *Reader) VarBytes() ([]byte, error) {
+	n, err := r.VarUint()
+	if err != nil {
+		return nil, err
+	}
+	return r.Bytes(n)
+}
+
+// VarString reads a length and as many bytes of UTF-8 (lib0 readVarString), borrowed. What it refuses is what a
+// TextDecoder with fatal and ignoreBOM refuses: a byte order mark is a character like any other.
+func (r *Reader) VarString() ([]byte, error) {
+	start := r.pos
+	s, err := r.VarBytes()
+	if err != nil {
+		return nil, err
+	}
+	if !utf8.Valid(s) {
+		return nil, fail(ErrUTF8, start)
+	}
+	return s, nil
+}
+
+// VarStringUnits reads as VarString does and also returns the string's length in UTF-16 code units, in one pass.
+func (r *Reader) VarStringUnits() (s []byte, units uint64, err error) {
+	start := r.pos
+	if s, err = r.VarBytes(); err != nil {
+		return nil, 0, err
+	}
+	n := asciiPrefix(s)
+	if n == len(s) {
+		return s, uint64(n), nil
+	}
+	if !utf8.Valid(s[n:]) {
+		return nil, 0, fail(ErrUTF8, start)
+	}
+	return s, uint64(n) + UTF16Len(s[n:]), nil
+}
