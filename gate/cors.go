@@ -10,35 +10,34 @@ const (
 	corsMaxAge  = "86400" // seconds; browsers cap it further
 )
 
-// CORS sets the headers that let an allowed origin read the answer, and answers a preflight. It returns true when it
-// answered: the request ends there, before the gate. Call it first, and not on upgrades, to which CORS does not apply.
+// Preflight reports whether r is a browser's question before a request of another origin. It is answered with 204 and
+// the headers of SetCORS, before the gate: it carries no credentials to decide on.
+func Preflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
+}
+
+// SetCORS sets the response headers that let an allowed origin read the answer, and on a preflight those that say what
+// it may send. It does not apply to upgrades.
 //
 // The origin of the server, a listed one and (in loopback mode) a loopback one is echoed, with credentials. One that
-// only "*" allows gets "*" and no credentials. A refused one gets no headers at all, so its page cannot read the
-// answer; its preflight is a bare 204.
-func (p *OriginPolicy) CORS(w http.ResponseWriter, r *http.Request) (answered bool) {
-	if p.loopback && !loopbackAuthority(r.Host) {
-		return false // Check refuses it
-	}
-	h := w.Header()
+// only "*" allows gets "*" and no credentials. A refused one gets nothing but Vary, so its page cannot read the answer.
+func (p *OriginPolicy) SetCORS(h http.Header, r *http.Request) {
 	h.Add("Vary", "Origin")
-	class := p.Classify(r)
-	preflight := r.Method == http.MethodOptions && class != OriginNone && r.Header.Get("Access-Control-Request-Method") != ""
-	switch class {
+	if p.loopback && !loopbackAuthority(r.Host) {
+		return
+	}
+	switch p.Classify(r) {
 	case OriginSameHost, OriginListed:
 		h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin")) // as sent: browsers compare bytes
 		h.Set("Access-Control-Allow-Credentials", "true")
 	case OriginWildcard:
 		h.Set("Access-Control-Allow-Origin", "*")
+	default:
+		return
 	}
-	if !preflight {
-		return false
-	}
-	if class != OriginRefused {
+	if Preflight(r) {
 		h.Set("Access-Control-Allow-Methods", corsMethods)
 		h.Set("Access-Control-Allow-Headers", corsHeaders)
 		h.Set("Access-Control-Max-Age", corsMaxAge)
 	}
-	w.WriteHeader(http.StatusNoContent)
-	return true
 }

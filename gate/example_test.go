@@ -17,7 +17,9 @@ func Example() {
 		return
 	}
 	open := func(w http.ResponseWriter, r *http.Request) error {
-		if policy.CORS(w, r) {
+		policy.SetCORS(w.Header(), r)
+		if gate.Preflight(r) {
+			w.WriteHeader(http.StatusNoContent)
 			return nil
 		}
 		if err := policy.Check(r); err != nil {
