@@ -1,0 +1,81 @@
+// Package browser lets Go tests use a server through real editors in a real browser.
+//
+// It builds the page of fixtures/editors when it has changed, and runs that folder's driver, which has two people type
+// into one document at once, in CodeMirror and in Quill, over y-websocket and over y-partyserver's provider, and which
+// asks for the server to be restarted under them.
+//
+// Invariants:
+//
+//   - Nothing is downloaded but the npm packages of the committed lock file.
+//   - Where Node or Chromium is missing the test is skipped with the reason; with YSERVERD_TEST_REQUIRE=1 in the
+//     environment it fails instead, so that a run that is meant to cover the browser cannot pass without it.
+//   - Every process started here has ended when the function that started it returns.
+package browser
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+)
+
+// RequireEnv names the environment variable that turns a missing browser from a skip into a failure.
+const RequireEnv = "YSERVERD_TEST_REQUIRE"
+
+// ChromiumEnv names the environment variable with the path of the browser to use instead of the first one found.
+const ChromiumEnv = "YSERVERD_TEST_CHROMIUM"
+
+// Tools are the programs that a browser test needs, as absolute paths.
+type Tools struct {
+	Node, NPM, Chromium string
+}
+
+// Require returns the tools, or skips the test (or fails it, see RequireEnv) with the name of what is missing.
+func Require(tb testing.TB) Tools {
+	tb.Helper()
+	tools, err := find(os.Getenv, exec.LookPath)
+	switch {
+	case err == nil:
+	case os.Getenv(RequireEnv) == "1":
+		tb.Fatalf("%v (%s=1)", err, RequireEnv)
+	default:
+		tb.Skipf("%v", err)
+	}
+	return tools
+}
+
+// chromiumNames are the names under which distributions install the browser.
+var chromiumNames = []string{"chromium", "chromium-browser", "google-chrome-stable", "google-chrome"}
+
+// find looks the tools up with the given environment and search path.
+func find(getenv func(string) string, look func(string) (string, error)) (Tools, error) {
+	var tools Tools
+	var err error
+	if tools.Node, err = look("node"); err != nil {
+		return Tools{}, fmt.Errorf("browser tests need Node: %w", err)
+	}
+	if tools.NPM, err = look("npm"); err != nil {
+		return Tools{}, fmt.Errorf("browser tests need npm: %w", err)
+	}
+	names := chromiumNames
+	if name := getenv(ChromiumEnv); name != "" {
+		names = []string{name}
+	}
+	for _, name := range names {
+		if tools.Chromium, err = look(name); err == nil {
+			return tools, nil
+		}
+	}
+	return Tools{}, fmt.Errorf("browser tests need Chromium: %w", err)
+}
+
+// root is the folder of the module, found from this file's own place in it.
+func root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..")
+}
+
+// editors is the folder of the page and its driver.
+func editors() string { return filepath.Join(root(), "fixtures", "editors") }
