@@ -1,0 +1,78 @@
+package ydoc
+
+import (
+	"slices"
+
+	"github.com/yserverd/yserverd/protocol/update"
+)
+
+// applied says what the update did and forgets what it made outdated.
+func (d *Doc) applied(u []byte) Applied {
+	t := &d.tx
+	a := Applied{Released: t.released, Parked: t.parked}
+	for _, r := range t.staged {
+		// A gap may have been closed by what came later in the same update.
+		if r.clock > d.next(r.client) {
+			a.Parked, a.Missing = true, true
+		}
+	}
+	for _, id := range t.missing {
+		a.Missing = a.Missing || !d.has(id)
+	}
+	if len(t.marks) > 0 {
+		d.svCache = nil
+	}
+	if len(t.marks) > 0 || len(t.fresh) > 0 {
+		d.stateCache = nil
+		a.New = d.encodeNew(u)
+		a.From = t.from
+		a.Log = a.New
+	}
+	if len(t.parkings) > 0 || len(t.waiting) > 0 {
+		a.Log = d.encodeLog()
+	}
+	if a.Log != nil {
+		d.fullCache = nil
+	}
+	return a
+}
+
+// encodeNew returns an update of what became new: the input if it is that.
+func (d *Doc) encodeNew(u []byte) []byte {
+	t := &d.tx
+	for i := range t.marks {
+		t.from = append(t.from, update.ID{Client: t.marks[i].c.id, Clock: t.marks[i].next})
+	}
+	if t.plain {
+		return u
+	}
+	t.pieces = sortPieces(t.newPieces(t.pieces[:0]))
+	t.out = appendSpans(appendSections(t.out[:0], t.pieces), t.fresh)
+	return t.out
+}
+
+// newPieces appends what each client got. What is new of a client is what follows on what it had.
+func (t *tx) newPieces(pieces []piece) []piece {
+	for i := range t.marks {
+		m := &t.marks[i]
+		pieces = append(pieces, piece{client: m.c.id, clock: m.next, end: m.c.next, c: m.c})
+	}
+	return pieces
+}
+
+// encodeLog returns an update of what became new and what was parked.
+func (d *Doc) encodeLog() []byte {
+	t := &d.tx
+	pieces := t.newPieces(t.pieces[:0])
+	for _, p := range t.parkings {
+		// What the same update released again is among the new.
+		if p.clock >= d.next(p.client) {
+			pieces = append(pieces, p)
+		}
+	}
+	slices.SortFunc(pieces, comparePieces)
+	t.pieces = pieces
+	spans := append(t.waiting, t.fresh...)
+	t.log = appendSpans(appendSections(t.log[:0], pieces), spans)
+	return t.log
+}

@@ -1,0 +1,159 @@
+package ydoc
+
+import (
+	"slices"
+
+	"github.com/yserverd/yserverd/protocol/lib0"
+	"github.com/yserverd/yserverd/protocol/update"
+)
+
+// tx is what one Apply notes down, kept between calls for its memory.
+type tx struct {
+	marks    []mark       // clients that got structs, as they were
+	staged   []run        // runs of structs beyond a gap
+	beyond   []byte       // their bytes
+	missing  []update.ID  // named by structs of the input and unknown when these came
+	fresh    []clientSpan // deleted by this update or by released ranges, and not before
+	waiting  []clientSpan // newly parked delete ranges
+	parkings []piece      // newly parked runs, borrowed
+	plain    bool         // so far the input is exactly what became new
+	released bool
+	parked   bool // some of the input waits
+
+	// As the document was before.
+	order, structs, bytes int
+
+	current *client // that the last struct was of
+	named   *client // that the last origin was of
+
+	pieces []piece
+	from   []update.ID
+	vector []update.ID // a parsed state vector
+	slice  []byte      // the part of a struct that is new
+	out    []byte      // New
+	log    []byte      // Log
+}
+
+// run is a run of structs of the input that is beyond a gap: where in beyond its bytes are.
+type run struct {
+	client     uint64
+	clock, end uint64
+	n          int // structs
+	from, to   int
+}
+
+// cutRun notes down the clocks of a run that are to be parked, with their structs.
+func (t *tx) cutRun(r run, from, to uint64) {
+	p := piece{client: r.client, clock: from, end: to, n: r.n, raw: t.beyond[r.from:r.to]}
+	if from != r.clock || to != r.end {
+		w := walker{buf: p.raw, client: r.client, clock: r.clock}
+		p.raw, p.n = nil, 0
+		var s update.Struct
+		for !w.done() {
+			w.next(&s)
+			if a, b := max(from, s.Clock), min(to, s.End()); a < b {
+				p.raw = update.AppendSlice(p.raw, &s, a-s.Clock, b-s.Clock)
+				p.n++
+			}
+		}
+	}
+	t.parkings = append(t.parkings, p)
+}
+
+// keep is how much memory of each kind a document holds on to between updates.
+const keep = 64 << 10
+
+func trim[T any](s []T, size int) []T {
+	if cap(s)*size > keep {
+		return nil
+	}
+	clear(s)
+	return s[:0]
+}
+
+// reset prepares for another update. Lists are cleared as well: they must not keep a former input alive.
+func (t *tx) reset(d *Doc) {
+	t.marks = trim(t.marks, 80)
+	t.staged = trim(t.staged, 48)
+	t.beyond = trim(t.beyond, 1)
+	t.missing = trim(t.missing, 16)
+	t.fresh = trim(t.fresh, 24)
+	t.waiting = trim(t.waiting, 24)
+	t.parkings = trim(t.parkings, 80)
+	t.pieces = trim(t.pieces, 80)
+	t.from = trim(t.from, 16)
+	t.slice = trim(t.slice, 1)
+	t.out = trim(t.out, 1)
+	t.log = trim(t.log, 1)
+	t.plain, t.released, t.parked = true, false, false
+	t.order, t.structs, t.bytes = len(d.order), d.structs, d.bytes
+	t.current, t.named = nil, nil
+}
+
+// mark is a client as it was before the update.
+type mark struct {
+	c      *client
+	next   uint64
+	n      int
+	chunks int
+	size   int    // bytes of the last chunk
+	inLast int    // structs of the last chunk
+	count  uint64 // the number that the last struct's content begins with
+	last   uint32
+	head   uint32
+	shared bool
+}
+
+// mark notes down a client before its first change.
+func (t *tx) mark(c *client) {
+	if i := int(c.mark); i < len(t.marks) && t.marks[i].c == c {
+		return
+	}
+	c.mark = uint32(len(t.marks))
+	m := mark{c: c, next: c.next, n: c.n, chunks: len(c.chunks), last: c.last, head: c.head, shared: c.shared}
+	if m.chunks > 0 {
+		last := &c.chunks[m.chunks-1]
+		m.size, m.inLast = len(last.buf), last.n
+		m.count, _ = uvarint(last.buf[c.head:])
+	}
+	t.marks = append(t.marks, m)
+}
+
+// rollback makes the store what it was: the structs of the update are gone. Nothing else may have changed yet.
+func (d *Doc) rollback() {
+	t := &d.tx
+	for i := range t.marks {
+		t.marks[i].restore()
+	}
+	for _, c := range d.order[t.order:] {
+		delete(d.clients, c.id)
+	}
+	clear(d.order[t.order:])
+	d.order = d.order[:t.order]
+	d.structs, d.bytes = t.structs, t.bytes
+}
+
+func (m *mark) restore() {
+	c := m.c
+	clear(c.chunks[m.chunks:])
+	c.chunks = c.chunks[:m.chunks]
+	c.next, c.n, c.last, c.head, c.shared = m.next, m.n, m.last, m.head, m.shared
+	if m.chunks == 0 {
+		return
+	}
+	last := &c.chunks[m.chunks-1]
+	last.n = m.inLast
+	if count, size := uvarint(last.buf[c.head:]); count != m.count {
+		// Joined with structs of the update: the number at its content's begin has grown, perhaps in width.
+		old := lib0.VarUintLen(m.count)
+		copy(last.buf[int(c.head)+old:], last.buf[int(c.head)+size:])
+		putUvarint(last.buf[c.head:], m.count)
+	}
+	last.buf = last.buf[:m.size]
+}
+
+// sortPieces sorts pieces of the store and keeps the first of each client.
+func sortPieces(pieces []piece) []piece {
+	slices.SortFunc(pieces, comparePieces)
+	return slices.CompactFunc(pieces, func(a, b piece) bool { return a.client == b.client })
+}
