@@ -1,0 +1,165 @@
+// Package config reads yserverd.yaml and the environment into a checked Config.
+//
+// Invariants:
+//
+//   - Every mistake of a file is reported at once, each with its line, in the order of the lines; a Config is returned
+//     only if there is none.
+//   - Nothing is ignored: a key that the file may not have is an error with the nearest key that exists, and one that
+//     the format knows but this version does not act on is an error that says so.
+//   - The struct is the schema: the keys, their types and the names of their environment variables are read off Config,
+//     and what Default returns are the defaults.
+//   - A value that came from the environment, or that belongs to a secret key, is never repeated in an error.
+//
+// The package knows nothing of what it configures: package main turns a Config into stores, gates and parties.
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// Size is a number of bytes: written as a whole number, or with B, KiB, MiB, GiB or TiB.
+type Size int64
+
+// Config is a yserverd.yaml, defaults filled in and every value checked.
+type Config struct {
+	Listen          string           `koanf:"listen"`
+	PublicURL       string           `koanf:"public_url"`
+	Prefixes        []string         `koanf:"prefixes"`
+	AllowedOrigins  []string         `koanf:"allowed_origins"`
+	TrustedProxies  []netip.Prefix   `koanf:"trusted_proxies"`
+	ShutdownTimeout time.Duration    `koanf:"shutdown_timeout"`
+	DataDir         string           `koanf:"data_dir"`
+	Store           Store            `koanf:"store"`
+	Snapshots       Snapshots        `koanf:"snapshots"`
+	Rooms           map[string]*Room `koanf:"rooms"` // by binding name
+	Limits          Limits           `koanf:"limits"`
+	Log             Log              `koanf:"log"`
+
+	// Warnings are what deserves a look and stops nothing. No key of its own.
+	Warnings []Problem
+}
+
+// Store says where documents are kept: in DataDir, the only place that this version knows.
+type Store struct {
+	URL string `koanf:"url"` // always empty
+}
+
+// Snapshots says when the log of a document is folded.
+type Snapshots struct {
+	EveryUpdates int  `koanf:"every_updates"`
+	EveryBytes   Size `koanf:"every_bytes"`
+}
+
+// Room is one entry of rooms: a binding, and so a party.
+type Room struct {
+	Party string // the party's name, made from the binding; no key of its own
+
+	Type              string        `koanf:"type"` // document
+	Access            string        `koanf:"access"`
+	CORS              bool          `koanf:"cors"`
+	YWebSocket        YWebSocket    `koanf:"y_websocket"`
+	Durability        string        `koanf:"durability"` // echo or committed
+	GC                bool          `koanf:"gc"`
+	Save              Save          `koanf:"save"`
+	AwarenessInterval time.Duration `koanf:"awareness_interval"` // 0 forwards each
+	PingInterval      time.Duration `koanf:"ping_interval"`
+	Idle              Idle          `koanf:"idle"`
+	Limits            RoomLimits    `koanf:"limits"`
+}
+
+// YWebSocket mounts a party for y-websocket clients.
+type YWebSocket struct {
+	Path string `koanf:"path"` // with a leading slash and no trailing one, "/" for the root; empty is no mount
+}
+
+// Save times the saving of changed documents.
+type Save struct {
+	Wait    time.Duration `koanf:"wait"`
+	MaxWait time.Duration `koanf:"max_wait"`
+}
+
+// Idle says when a room leaves memory.
+type Idle struct {
+	UnloadAfter time.Duration `koanf:"unload_after"`
+}
+
+// RoomLimits bound one room and its connections.
+type RoomLimits struct {
+	Message       Size `koanf:"message"`
+	Document      Size `koanf:"document"`
+	Pending       Size `koanf:"pending"`
+	Nesting       int  `koanf:"nesting"`
+	Peers         int  `koanf:"peers"`
+	PeerQueue     Size `koanf:"peer_queue"`
+	Awareness     Size `koanf:"awareness"`
+	AwarenessIDs  int  `koanf:"awareness_ids"`
+	AwarenessRoom Size `koanf:"awareness_room"`
+}
+
+// Limits bound all rooms together.
+type Limits struct {
+	InboundBytes      Size `koanf:"inbound_bytes"`
+	Connections       int  `koanf:"connections"`
+	ConnectionsPerIP  int  `koanf:"connections_per_ip"` // 0 is no limit
+	Rooms             int  `koanf:"rooms"`
+	DocumentBytes     Size `koanf:"document_bytes"`
+	MessagesPerSecond int  `koanf:"messages_per_second"` // of one connection; 0 is no limit
+}
+
+// Log says what is logged and how.
+type Log struct {
+	Level  slog.Level `koanf:"level"`
+	Format string     `koanf:"format"` // text or json
+}
+
+// Default returns the configuration of an empty file. It lacks rooms, so it is not a valid one.
+func Default() *Config {
+	return &Config{
+		Listen:          "127.0.0.1:1234",
+		Prefixes:        []string{"realtime", "parties"},
+		ShutdownTimeout: 20 * time.Second,
+		DataDir:         "./yserverd-data",
+		Snapshots:       Snapshots{EveryUpdates: 500, EveryBytes: 1 << 20},
+		Rooms:           map[string]*Room{},
+		Limits: Limits{
+			InboundBytes: 512 << 20, Connections: 100_000, Rooms: 100_000, DocumentBytes: 4 << 30,
+		},
+		Log: Log{Level: slog.LevelInfo, Format: "text"},
+	}
+}
+
+// DefaultRoom returns a room whose entry is empty. It lacks a type and an access, so it is not a valid one.
+func DefaultRoom() *Room {
+	return &Room{
+		CORS:              true,
+		Durability:        "echo",
+		GC:                true,
+		Save:              Save{Wait: 2 * time.Second, MaxWait: 10 * time.Second},
+		AwarenessInterval: 16 * time.Millisecond,
+		PingInterval:      25 * time.Second,
+		Idle:              Idle{UnloadAfter: 30 * time.Second},
+		Limits: RoomLimits{
+			Message: 32 << 20, Document: 256 << 20, Pending: 8 << 20, Nesting: 512, Peers: 2000, PeerQueue: 4 << 20,
+			Awareness: 64 << 10, AwarenessIDs: 64, AwarenessRoom: 4 << 20,
+		},
+	}
+}
+
+// later are the keys of the format that this version does not act on. "*" stands for any binding. A key below one of
+// them is not looked at.
+var later = []string{
+	"store.max_connections",
+	"snapshots.s3", "snapshots.keep_versions", "snapshots.keep_superseded",
+	"delete", "auth", "database", "resources", "broadcast", "admin", "metrics", "otel",
+	"limits.auth_failures_per_minute", "limits.upgrades_per_second", "limits.unauthenticated_timeout",
+	"rooms.*.write", "rooms.*.ticket", "rooms.*.webhook", "rooms.*.require_epoch", "rooms.*.idle.hibernate_after",
+	"rooms.*.presence", "rooms.*.relay", "rooms.*.state", "rooms.*.history",
+}
+
+// reserved are the first path segments that the server keeps for itself, some of them for versions to come.
+var reserved = []string{"healthz", "readyz", "broadcast", "admin", "metrics"}
+
+// Reserved returns the first path segments that neither a prefix nor a y-websocket mount may take.
+func Reserved() []string { return append([]string(nil), reserved...) }

@@ -1,0 +1,412 @@
+package config_test
+
+import (
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/yserverd/yserverd/cmd/yserverd/internal/config"
+)
+
+// minimal is the shortest valid file.
+const minimal = "rooms:\n  MAIN: {type: document, access: public}\n"
+
+func parse(text string, environ ...string) (*config.Config, error) {
+	return config.Parse("y.yaml", []byte(text), config.Options{Environ: environ, PartyName: lower})
+}
+
+// lower stands in for the rule of party names, which is package main's to give.
+func lower(binding string) string { return strings.ReplaceAll(strings.ToLower(binding), "_", "-") }
+
+func TestMinimal(t *testing.T) {
+	c, err := parse(minimal)
+	require.NoError(t, err)
+	want := config.Default()
+	room := config.DefaultRoom()
+	room.Type, room.Access, room.Party = "document", "public", "main"
+	want.Rooms["MAIN"] = room
+	require.Equal(t, want, c)
+}
+
+func TestEveryKey(t *testing.T) {
+	c, err := parse(`
+listen: "[::1]:4321"
+public_url: https://docs.example/yjs
+prefixes: [/api/rooms/, parties]
+allowed_origins:
+  - https://app.example
+  - "*"
+trusted_proxies: [10.1.2.3/8, 127.0.0.1, "::1"]
+shutdown_timeout: 1m30s
+data_dir: /var/lib/yserverd
+store: {url: ""}
+snapshots: {every_updates: 7, every_bytes: 64KiB}
+rooms:
+  DOCUMENT_ROOM:
+    type: document
+    access: public
+    cors: false
+    y_websocket: {path: /yjs/}
+    durability: committed
+    gc: false
+    save: {wait: 1s, max_wait: 1s}
+    awareness_interval: 0
+    ping_interval: 10s
+    idle: {unload_after: 1ms}
+    limits:
+      message: 1MiB
+      document: 2 MiB
+      pending: 3KiB
+      nesting: 4
+      peers: 5
+      peer_queue: 6B
+      awareness: 7
+      awareness_ids: 8
+      awareness_room: 9GiB
+  Other: {type: document, access: public, y_websocket: {path: /}}
+limits: {inbound_bytes: 1MiB, connections: 1, connections_per_ip: 2, rooms: 3, document_bytes: 1TiB, messages_per_second: 4}
+log: {level: debug, format: json}
+`)
+	require.NoError(t, err)
+	other := config.DefaultRoom()
+	other.Type, other.Access, other.Party, other.YWebSocket.Path = "document", "public", "other", "/"
+	require.Equal(t, &config.Config{
+		Listen: "[::1]:4321", PublicURL: "https://docs.example/yjs", Prefixes: []string{"api/rooms", "parties"},
+		AllowedOrigins: []string{"https://app.example", "*"},
+		TrustedProxies: []netip.Prefix{
+			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("::1/128"),
+		},
+		ShutdownTimeout: 90 * time.Second, DataDir: "/var/lib/yserverd",
+		Snapshots: config.Snapshots{EveryUpdates: 7, EveryBytes: 64 << 10},
+		Rooms: map[string]*config.Room{
+			"DOCUMENT_ROOM": {
+				Party: "document-room", Type: "document", Access: "public", YWebSocket: config.YWebSocket{Path: "/yjs"},
+				Durability: "committed", Save: config.Save{Wait: time.Second, MaxWait: time.Second},
+				PingInterval: 10 * time.Second, Idle: config.Idle{UnloadAfter: time.Millisecond},
+				Limits: config.RoomLimits{
+					Message: 1 << 20, Document: 2 << 20, Pending: 3 << 10, Nesting: 4, Peers: 5, PeerQueue: 6, Awareness: 7,
+					AwarenessIDs: 8, AwarenessRoom: 9 << 30,
+				},
+			},
+			"Other": other,
+		},
+		Limits: config.Limits{
+			InboundBytes: 1 << 20, Connections: 1, ConnectionsPerIP: 2, Rooms: 3, DocumentBytes: 1 << 40, MessagesPerSecond: 4,
+		},
+		Log: config.Log{Level: slog.LevelDebug, Format: "json"},
+	}, c)
+}
+
+// TestProblems has a file for each mistake. The line is part of the text that is asserted.
+func TestProblems(t *testing.T) {
+	const tail = "\n" + minimal
+	for _, row := range []struct{ name, text, want string }{
+		{"unknown key", "lisen: 127.0.0.1:1" + tail, "y.yaml:1: lisen: unknown key, did you mean listen?"},
+		{"unknown key, nothing near", "zzzzzzzz: 1" + tail, "y.yaml:1: zzzzzzzz: unknown key"},
+		{"unknown key in a mapping", "limits:\n  conections: 4" + tail, "y.yaml:2: limits.conections: unknown key, did you mean connections?"},
+		{"unknown key of a room", "rooms:\n  M:\n    type: document\n    access: public\n    limits: {peer: 4}", "y.yaml:5: rooms.M.limits.peer: unknown key, did you mean peers?"},
+		{"near a key of later", "broadcst: {}" + tail, "y.yaml:1: broadcst: unknown key, did you mean broadcast?"},
+		{"key of later", "auth: {secret: hunter2hunter2}" + tail, "y.yaml:1: auth: known, but not supported by this version"},
+		{"key of later in a mapping", "store:\n  url: ''\n  max_connections: 3" + tail, "y.yaml:3: store.max_connections: known, but not supported by this version"},
+		{"key of later of a room", "rooms:\n  M: {type: document, access: public,\n      write: {roles: [a]}}", "y.yaml:3: rooms.M.write: known, but not supported by this version"},
+		{"key of later below a key of now", "rooms:\n  M:\n    {type: document, access: public, idle: {hibernate_after: 5m}}", "y.yaml:3: rooms.M.idle.hibernate_after: known, but not supported by this version"},
+		{"a store that is not there yet", "store:\n  url: postgres://u:hunter2@h/db" + tail, `y.yaml:2: store.url: known, but not supported by this version: only "" (the embedded store in data_dir)`},
+
+		{"text for a duration", "shutdown_timeout: soon" + tail, `y.yaml:1: shutdown_timeout: want a duration such as 500ms, 20s or 5m, got "soon"`},
+		{"duration without a unit", "shutdown_timeout: 20" + tail, "y.yaml:1: shutdown_timeout: want a duration such as 500ms, 20s or 5m, got 20"},
+		{"negative duration", "shutdown_timeout: -1s" + tail, `y.yaml:1: shutdown_timeout: want a duration such as 500ms, 20s or 5m, got "-1s"`},
+		{"mapping for a duration", "shutdown_timeout: {s: 1}" + tail, "y.yaml:1: shutdown_timeout: want a duration such as 500ms, 20s or 5m, got a mapping"},
+		{"decimal unit", "snapshots: {every_bytes: 1MB}" + tail, `y.yaml:1: snapshots.every_bytes: want a size in bytes such as 65536, 64KiB or 1MiB, got "1MB"`},
+		{"negative size", "snapshots: {every_bytes: -1}" + tail, "y.yaml:1: snapshots.every_bytes: want a size in bytes such as 65536, 64KiB or 1MiB, got -1"},
+		{"size past 64 bits", "snapshots: {every_bytes: 9000000000GiB}" + tail, `y.yaml:1: snapshots.every_bytes: want a size in bytes such as 65536, 64KiB or 1MiB, got "9000000000GiB"`},
+		{"broken size", "snapshots: {every_bytes: MiB}" + tail, `y.yaml:1: snapshots.every_bytes: want a size in bytes such as 65536, 64KiB or 1MiB, got "MiB"`},
+		{"text for a number", "limits: {rooms: many}" + tail, `y.yaml:1: limits.rooms: want a whole number, got "many"`},
+		{"quoted number", `limits: {rooms: "3"}` + tail, `y.yaml:1: limits.rooms: want a whole number, got "3"`},
+		{"fraction", "limits: {rooms: 1.5}" + tail, "y.yaml:1: limits.rooms: want a whole number, got 1.5"},
+		{"number past its type", "limits: {rooms: 99999999999}" + tail, "y.yaml:1: limits.rooms: want a whole number, got 99999999999"},
+		{"number for a text", "data_dir: 7" + tail, "y.yaml:1: data_dir: want a text (quote it if it looks like a number), got 7"},
+		{"list for a text", "data_dir: [a]" + tail, "y.yaml:1: data_dir: want a text (quote it if it looks like a number), got a list"},
+		{"text for a list", "prefixes: parties" + tail, "y.yaml:1: prefixes: want a list, got text"},
+		{"number in a list", "prefixes:\n  - ok\n  - 7" + tail, "y.yaml:3: prefixes[1]: want a text (quote it if it looks like a number), got 7"},
+		{"list for a mapping", "store: []" + tail, "y.yaml:1: store: want a mapping, got a list"},
+		{"text for rooms", "rooms: main", "y.yaml:1: rooms: want a mapping of binding names to rooms, got text"},
+		{"text for a room", "rooms:\n  MAIN: document", "y.yaml:2: rooms.MAIN: want a mapping, got text"},
+		{"yes for true", "rooms:\n  M: {type: document, access: public, cors: yes}", `y.yaml:2: rooms.M.cors: want true or false, got "yes"`},
+		{"no network", "trusted_proxies: [10.0.0.0/33]" + tail, `y.yaml:1: trusted_proxies[0]: want an address or a network such as 10.0.0.0/8, got "10.0.0.0/33"`},
+		{"level", "log: {level: loud}" + tail, `y.yaml:1: log.level: want debug, info, warn or error, got "loud"`},
+		{"format", "log:\n  format: xml" + tail, "y.yaml:2: log.format: want text or json"},
+		{"a long text is not repeated", "log: {level: " + strings.Repeat("x", 61) + "}" + tail, "y.yaml:1: log.level: want debug, info, warn or error, got a long text"},
+
+		{"listen without a port", "listen: 127.0.0.1" + tail, "y.yaml:1: listen: want an address and a port such as 127.0.0.1:1234 or :1234"},
+		{"listen on a named port", "listen: :http" + tail, "y.yaml:1: listen: want an address and a port such as 127.0.0.1:1234 or :1234"},
+		{"public URL", "public_url: docs.example" + tail, "y.yaml:1: public_url: want the URL at which browsers reach the server, such as https://docs.example.com"},
+		{"origin with a path", "allowed_origins: [https://a.example,\n  https://b.example/]" + tail, `y.yaml:2: allowed_origins[1]: want an origin such as https://app.example.com or http://localhost:5173, without a path, or "*"`},
+		{"no data_dir", "data_dir: ''" + tail, "y.yaml:1: data_dir: want a folder"},
+		{"zero", "limits: {connections: 0}" + tail, "y.yaml:1: limits.connections: want more than 0"},
+		{"zero of a room", "rooms:\n  M:\n    type: document\n    access: public\n    limits:\n      peers: 0", "y.yaml:6: rooms.M.limits.peers: want more than 0"},
+		{"zero duration of a room", "rooms:\n  M:\n    type: document\n    access: public\n    ping_interval: 0s", "y.yaml:5: rooms.M.ping_interval: want more than 0"},
+		{"save that ends before it waits", "rooms:\n  M: {type: document, access: public,\n    save: {max_wait: 1s}}", "y.yaml:3: rooms.M.save.max_wait: is shorter than save.wait"},
+		{"durability", "rooms:\n  M:\n    type: document\n    access: public\n    durability: none", "y.yaml:5: rooms.M.durability: want echo or committed"},
+
+		{"no prefix", "prefixes: []" + tail, "y.yaml:1: prefixes: want at least one"},
+		{"empty prefix", "prefixes: ['/']" + tail, "y.yaml:1: prefixes[0]: want path segments such as realtime or api/rooms"},
+		{"escaped prefix", "prefixes: ['a%20b']" + tail, "y.yaml:1: prefixes[0]: want path segments such as realtime or api/rooms"},
+		{"prefix of the server", "prefixes: [admin/rooms]" + tail, "y.yaml:1: prefixes[0]: /admin is the server's own"},
+		{"prefix twice", "prefixes: [a,\n /a/]" + tail, "y.yaml:2: prefixes[1]: is there twice"},
+
+		{"no rooms", "listen: :1", "y.yaml: rooms: no room is declared, so nothing could be opened"},
+		{"empty rooms", "\nrooms: {}", "y.yaml:2: rooms: no room is declared, so nothing could be opened"},
+		{"no type", "rooms:\n  MAIN:\n    access: public", "y.yaml:2: rooms.MAIN.type: is missing: document is the one that this version has"},
+		{"message room", "rooms:\n  MAIN:\n    access: public\n    type: message", "y.yaml:4: rooms.MAIN.type: message is known, but not supported by this version: only document"},
+		{"unknown type", "rooms:\n  MAIN:\n    access: public\n    type: chat", "y.yaml:4: rooms.MAIN.type: unknown type: want document"},
+		{"no access", "rooms:\n  MAIN:\n    type: document", "y.yaml:2: rooms.MAIN.access: until the gate exists every party needs access: public"},
+		{"empty access", "rooms:\n  MAIN:\n    type: document\n    access:", "y.yaml:4: rooms.MAIN.access: until the gate exists every party needs access: public"},
+		{"other access", "rooms:\n  MAIN:\n    type: document\n    access: private", "y.yaml:4: rooms.MAIN.access: until the gate exists every party needs access: public"},
+		{"declared access", "rooms:\n  MAIN:\n    type: document\n    access: {resource: chats}", "y.yaml:4: rooms.MAIN.access: known, but not supported by this version in this form: until the gate exists every party needs access: public"},
+		{"nothing of a room", "rooms:\n  MAIN:", "y.yaml:2: rooms.MAIN.access: until the gate exists every party needs access: public\ny.yaml:2: rooms.MAIN.type: is missing: document is the one that this version has"},
+		{"binding that is no segment", "rooms:\n  'a/b': {type: document, access: public}", "y.yaml:2: rooms.a/b: a binding name is letters, digits, hyphens and underscores"},
+		{"one party twice", minimal + "  Main: {type: document, access: public}", "y.yaml:3: rooms.Main: is the party main, and so is MAIN: rename one"},
+
+		{"mount without a path", "rooms:\n  M: {type: document, access: public,\n    y_websocket: {}}", "y.yaml:3: rooms.M.y_websocket.path: is missing: want a path such as /yjs, or / for the root"},
+		{"mount without a slash", "rooms:\n  M: {type: document, access: public,\n    y_websocket: {path: yjs}}", "y.yaml:3: rooms.M.y_websocket.path: want a path such as /yjs, or / for the root"},
+		{"mount with an escape", "rooms:\n  M: {type: document, access: public,\n    y_websocket: {path: /a%20b}}", "y.yaml:3: rooms.M.y_websocket.path: want a path such as /yjs, or / for the root"},
+		{"mount with a hole", "rooms:\n  M: {type: document, access: public,\n    y_websocket: {path: /a//b}}", "y.yaml:3: rooms.M.y_websocket.path: want a path such as /yjs, or / for the root"},
+		{"mount that is a text", "rooms:\n  M: {type: document, access: public,\n    y_websocket: /yjs}", "y.yaml:3: rooms.M.y_websocket: want a mapping, got text"},
+		{"mount at a prefix", "rooms:\n  M: {type: document, access: public,\n    y_websocket: {path: /parties/x}}", "y.yaml:3: rooms.M.y_websocket.path: /parties is taken by a prefix or by the server itself"},
+		{"mount at the health check", "rooms:\n  M: {type: document, access: public,\n    y_websocket: {path: /healthz}}", "y.yaml:3: rooms.M.y_websocket.path: /healthz is taken by a prefix or by the server itself"},
+		{"two mounts at one path", mounts("/yjs", "/yjs/"), "y.yaml:7: rooms.B.y_websocket.path: overlaps /yjs of A"},
+		{"two mounts at the root", mounts("/", "/"), "y.yaml:7: rooms.B.y_websocket.path: overlaps / of A"},
+		{"a mount below another", mounts("/yjs", "/yjs/team"), "y.yaml:7: rooms.B.y_websocket.path: overlaps /yjs of A"},
+		{"a mount above another", mounts("/yjs/team", "/yjs"), "y.yaml:7: rooms.B.y_websocket.path: overlaps /yjs/team of A"},
+
+		{"a key twice", "listen: :1\nlisten: :2" + tail, "y.yaml:2: listen: a second time, first in line 1"},
+		{"a binding twice", minimal + "  MAIN: {}", "y.yaml:3: rooms.MAIN: a second time, first in line 2"},
+		{"no YAML", "listen: :1\nrooms:\n\t- x", "y.yaml:3: no YAML: found character that cannot start any token"},
+		{"no YAML in the first line", "}", "y.yaml:1: no YAML: near here, did not find expected node content"},
+		{"no YAML, found by its indentation", "listen: :1\nlog:\n  level: info\n format: text\nrooms: {}\n", "y.yaml:4: no YAML: near here, did not find expected key"},
+		{"unknown alias", "store: *nothing", "y.yaml:1: no YAML: unknown anchor 'nothing' referenced"},
+		{"a list", "- listen", "y.yaml:1: a configuration is a mapping of keys to values"},
+		{"two documents", minimal + "---\nlisten: :1", "y.yaml:3: a configuration is one YAML document, this is a second one"},
+		{"a key that is a mapping", "? {a: b}\n: c" + tail, "y.yaml:1: a key is a plain word"},
+		{"a merge of nothing", "store:\n  <<: 3" + tail, `y.yaml:2: store: "<<" merges a mapping`},
+		{"an alias of itself", "store: &a\n  <<: *a" + tail, "y.yaml:2: nested too deep, or too many values"},
+		{"reference without a value", "listen: ${NOWHERE}" + tail, "y.yaml:1: listen: the environment variable NOWHERE is not set; ${NOWHERE:-value} gives it a default"},
+		{"bare reference in braces", "limits: {rooms: ${N:-1}}" + tail, `y.yaml:1: no YAML: near here, did not find expected ',' or '}'; inside {} and [] a reference is quoted: "${NAME}"`},
+		{"broken reference", "data_dir: ${NOT A NAME}" + tail, "y.yaml:1: data_dir: a reference is written ${NAME} or ${NAME:-default}"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			c, err := parse(row.text)
+			require.Nil(t, c)
+			require.EqualError(t, err, row.want)
+			require.IsType(t, config.Errors{}, err)
+			require.NotContains(t, err.Error(), "hunter2", "a secret in an error")
+		})
+	}
+}
+
+// mounts is a file with two rooms, the second one's mount in line 7.
+func mounts(a, b string) string {
+	return "rooms:\n  A:\n    {type: document, access: public, y_websocket: {path: " + a + "}}\n  B:\n    type: document\n    access: public\n" +
+		"    y_websocket: {path: " + b + "}\n"
+}
+
+// TestMountsBesideTheRoot: the root takes what no other mount takes.
+func TestMountsBesideTheRoot(t *testing.T) {
+	for _, paths := range [][2]string{{"/", "/yjs"}, {"/yjs", "/"}, {"/yjs", "/yjs2"}, {"/a/b", "/a/c"}} {
+		c, err := parse(mounts(paths[0], paths[1]))
+		require.NoError(t, err, paths)
+		require.Equal(t, paths[1], c.Rooms["B"].YWebSocket.Path)
+	}
+}
+
+// TestAllAtOnce: one run tells everything, in the order of the lines, those of the environment last.
+func TestAllAtOnce(t *testing.T) {
+	_, err := parse(`listen: nowhere
+shutdown_timeout: never
+prefixs: [a]
+auth: {secret: x}
+rooms:
+  MAIN:
+    type: message
+    limits: {peers: none, message: 0}
+  main: {type: document, access: public}
+log: {format: xml}
+`, "YSERVERD_LIMITS_ROOMS=hunter2", "YSERVERD_DATABASE_URL=hunter2")
+	require.EqualError(t, err, `y.yaml:1: listen: want an address and a port such as 127.0.0.1:1234 or :1234
+y.yaml:2: shutdown_timeout: want a duration such as 500ms, 20s or 5m, got "never"
+y.yaml:3: prefixs: unknown key, did you mean prefixes?
+y.yaml:4: auth: known, but not supported by this version
+y.yaml:6: rooms.MAIN.access: until the gate exists every party needs access: public
+y.yaml:7: rooms.MAIN.type: message is known, but not supported by this version: only document
+y.yaml:8: rooms.MAIN.limits.message: want more than 0
+y.yaml:8: rooms.MAIN.limits.peers: want a whole number, got "none"
+y.yaml:9: rooms.main: is the party main, and so is MAIN: rename one
+y.yaml:10: log.format: want text or json
+YSERVERD_DATABASE_URL: known, but not supported by this version
+YSERVERD_LIMITS_ROOMS: limits.rooms: want a whole number, got something else from the environment`)
+}
+
+func TestEnvironment(t *testing.T) {
+	c, err := parse(
+		"listen: :1\nrooms:\n  DOC_ROOM: {type: document, access: '', limits: {peers: 3}}\n  notes: {type: document, access: public}\n",
+		"YSERVERD_LISTEN=:2", "YSERVERD_PUBLIC_URL=https://docs.example", "YSERVERD_ALLOWED_ORIGINS=https://a.example, https://b.example",
+		"YSERVERD_TRUSTED_PROXIES=10.0.0.0/8", "YSERVERD_SHUTDOWN_TIMEOUT=3s", "YSERVERD_STORE_URL=", "YSERVERD_SNAPSHOTS_EVERY_BYTES=2KiB",
+		"YSERVERD_ROOMS_DOC_ROOM_ACCESS=public", "YSERVERD_ROOMS_DOC_ROOM_LIMITS_PEERS=4", "YSERVERD_ROOMS_NOTES_CORS=false",
+		"YSERVERD_ROOMS_NOTES_Y_WEBSOCKET_PATH=/notes", "YSERVERD_LOG_LEVEL=warn", "YSERVERD_LIMITS_MESSAGES_PER_SECOND=9",
+		"HOME=/home/u", "YSERVERD_PORT=tcp://10.0.0.1:80", "YSERVERD_METRICS_PORT_80_TCP_ADDR=10.0.0.1", "YSERVERD_SERVICE_HOST=10.0.0.1",
+		"YSERVERD_TEST_REQUIRE=1",
+	)
+	require.NoError(t, err)
+	require.Equal(t, ":2", c.Listen)
+	require.Equal(t, "https://docs.example", c.PublicURL)
+	require.Equal(t, []string{"https://a.example", "https://b.example"}, c.AllowedOrigins)
+	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, c.TrustedProxies)
+	require.Equal(t, 3*time.Second, c.ShutdownTimeout)
+	require.Equal(t, config.Size(2048), c.Snapshots.EveryBytes)
+	require.Equal(t, "public", c.Rooms["DOC_ROOM"].Access)
+	require.Equal(t, 4, c.Rooms["DOC_ROOM"].Limits.Peers)
+	require.Equal(t, "document", c.Rooms["DOC_ROOM"].Type, "a variable replaces its own key only")
+	require.False(t, c.Rooms["notes"].CORS)
+	require.Equal(t, "/notes", c.Rooms["notes"].YWebSocket.Path)
+	require.Equal(t, slog.LevelWarn, c.Log.Level)
+	require.Equal(t, 9, c.Limits.MessagesPerSecond)
+	require.Empty(t, c.Warnings)
+}
+
+func TestEnvironmentProblems(t *testing.T) {
+	for _, row := range []struct{ name, text, variable, want string }{
+		{"wrong type", minimal, "YSERVERD_SHUTDOWN_TIMEOUT=hunter2", "YSERVERD_SHUTDOWN_TIMEOUT: shutdown_timeout: want a duration such as 500ms, 20s or 5m, got something else from the environment"},
+		{"wrong item", minimal, "YSERVERD_TRUSTED_PROXIES=10.0.0.1,hunter2", "YSERVERD_TRUSTED_PROXIES: trusted_proxies[1]: want an address or a network such as 10.0.0.0/8, got something else from the environment"},
+		{"wrong value", minimal, "YSERVERD_LOG_FORMAT=hunter2", "YSERVERD_LOG_FORMAT: log.format: want text or json"},
+		{"of a room", minimal, "YSERVERD_ROOMS_MAIN_LIMITS_PEERS=0", "YSERVERD_ROOMS_MAIN_LIMITS_PEERS: rooms.MAIN.limits.peers: want more than 0"},
+		{"a store that is not there yet", minimal, "YSERVERD_STORE_URL=postgres://u:hunter2@h/db", `YSERVERD_STORE_URL: store.url: known, but not supported by this version: only "" (the embedded store in data_dir)`},
+		{"key of later", minimal, "YSERVERD_AUTH_SECRET=hunter2", "YSERVERD_AUTH_SECRET: known, but not supported by this version"},
+		{"key of later of a room", minimal, "YSERVERD_ROOMS_MAIN_WEBHOOK_SECRET=hunter2", "YSERVERD_ROOMS_MAIN_WEBHOOK_SECRET: known, but not supported by this version"},
+		{"two rooms of one name", "rooms:\n  a-b: {type: document, access: public}\n  a_b: {type: document, access: public}", "YSERVERD_ROOMS_A_B_CORS=true", "y.yaml:3: rooms.a_b: is the party a-b, and so is a-b: rename one\nYSERVERD_ROOMS_A_B_CORS: stands for both rooms.a-b.cors and rooms.a_b.cors"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_, err := parse(row.text, row.variable)
+			require.EqualError(t, err, row.want)
+		})
+	}
+}
+
+func TestEnvironmentWarnings(t *testing.T) {
+	c, err := parse(minimal, "YSERVERD_LISTN=:1", "YSERVERD_ROOMS_MIAN_CORS=false")
+	require.NoError(t, err)
+	require.Equal(t, []config.Problem{
+		{File: "YSERVERD_LISTN", Message: "no key has this variable: did you mean YSERVERD_LISTEN?"},
+		{File: "YSERVERD_ROOMS_MIAN_CORS", Message: "no room of the file has this key"},
+	}, c.Warnings)
+}
+
+func TestReferences(t *testing.T) {
+	c, err := parse(`
+listen: ${HOST}:${PORT:-7}
+data_dir: ${DIR:-/var/lib/${NOT_NESTED}
+public_url: ${EMPTY}
+allowed_origins: ["https://${NAME:-x}.example"]
+trusted_proxies: ${PROXIES}
+limits: {rooms: "${ROOMS:-12}", connections: "${CONNECTIONS}"}
+rooms:
+  MAIN: {type: "${TYPE:-document}", access: public, cors: "${CORS}", limits: {message: "${SIZE}MiB"}}
+`, "HOST=127.0.0.1", "EMPTY=", "NAME=", "PROXIES=10.0.0.0/8,::1", "CONNECTIONS=34", "CORS=false", "SIZE=5")
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:7", c.Listen)
+	require.Equal(t, "/var/lib/${NOT_NESTED", c.DataDir, "a default ends at the first brace")
+	require.Empty(t, c.PublicURL, "set to nothing is set")
+	require.Equal(t, []string{"https://x.example"}, c.AllowedOrigins, ":- stands in for an empty variable too")
+	require.Len(t, c.TrustedProxies, 2, "a list from one variable")
+	require.Equal(t, 12, c.Limits.Rooms)
+	require.Equal(t, 34, c.Limits.Connections)
+	require.False(t, c.Rooms["MAIN"].CORS)
+	require.Equal(t, config.Size(5<<20), c.Rooms["MAIN"].Limits.Message)
+
+	_, err = parse("limits: {rooms: \"x${SECRET}\"}\n"+minimal, "SECRET=hunter2")
+	require.EqualError(t, err, "y.yaml:1: limits.rooms: want a whole number, got something else from the environment")
+}
+
+func TestAnchors(t *testing.T) {
+	c, err := parse(`
+rooms:
+  A: &a
+    type: document
+    access: public
+    limits: &small {peers: 3, nesting: 9}
+  B:
+    <<: *a
+    gc: false
+    limits: {<<: *small, peers: 4}
+  C: {<<: [{type: document}, *a], access: public, limits: *small}
+`)
+	require.NoError(t, err)
+	require.Equal(t, "document", c.Rooms["B"].Type)
+	require.Equal(t, 4, c.Rooms["B"].Limits.Peers, "the mapping's own key wins")
+	require.Equal(t, 9, c.Rooms["B"].Limits.Nesting)
+	require.False(t, c.Rooms["B"].GC)
+	require.True(t, c.Rooms["A"].GC)
+	require.Equal(t, 3, c.Rooms["C"].Limits.Peers)
+}
+
+// TestAliasBomb: a few lines that stand for a great many values are refused, not unfolded.
+func TestAliasBomb(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n")
+	for i := 1; i < 12; i++ {
+		before := "*a" + string(rune('a'+i-2))
+		if i == 1 {
+			before = "*a0"
+		}
+		b.WriteString("k" + string(rune('a'+i-1)) + ": &a" + string(rune('a'+i-1)) + " [" + strings.Repeat(before+", ", 9) + before + "]\n")
+	}
+	_, err := parse(b.String())
+	require.ErrorContains(t, err, "too many values")
+}
+
+func TestLoad(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "yserverd.yaml")
+	o := config.Options{PartyName: lower}
+	_, err := config.Load(name, o)
+	require.EqualError(t, err, name+": no such file or directory")
+
+	require.NoError(t, os.WriteFile(name, []byte("lisen: 1\n"+minimal), 0o600))
+	_, err = config.Load(name, o)
+	require.EqualError(t, err, name+":1: lisen: unknown key, did you mean listen?")
+
+	require.NoError(t, os.WriteFile(name, []byte("# empty\n"), 0o600))
+	_, err = config.Load(name, o)
+	require.EqualError(t, err, name+": rooms: no room is declared, so nothing could be opened")
+}
+
+func TestSizeString(t *testing.T) {
+	for n, want := range map[config.Size]string{0: "0B", 1000: "1000B", 1024: "1KiB", 3 << 20: "3MiB", 1<<30 + 1024: "1048577KiB", 1 << 40: "1TiB"} {
+		require.Equal(t, want, n.String())
+	}
+}
+
+// FuzzParse holds that no text stops the reader: it gives a configuration or problems, each with a message, and never
+// repeats what came from the environment.
+func FuzzParse(f *testing.F) {
+	f.Add(minimal)
+	f.Add("listen: ${S}\n" + minimal)
+	f.Add("rooms: &a\n  <<: *a\n  M: [*a]\n")
+	f.Add("limits: {rooms: ${S:-3}}\nlog: {level: ${S}}\n" + minimal)
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := parse(text, "S=hunter2hunter2")
+		if err == nil {
+			require.NotEmpty(t, c.Rooms)
+			return
+		}
+		require.IsType(t, config.Errors{}, err)
+		require.NotEmpty(t, err)
+		if !strings.Contains(text, "hunter2") {
+			require.NotContains(t, err.Error(), "hunter2hunter2")
+		}
+	})
+}

@@ -1,0 +1,112 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+
+	"github.com/knadh/koanf/v2"
+)
+
+// Options say where a configuration comes from. All are required.
+type Options struct {
+	// Environ is the environment, as os.Environ returns it.
+	Environ []string
+	// PartyName makes the name of a party out of that of its binding.
+	PartyName func(binding string) string
+}
+
+// Load reads the file at path and the environment over it. An error about what they say is an Errors.
+func Load(path string, o Options) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		var cause *fs.PathError
+		if errors.As(err, &cause) {
+			err = cause.Err // the name is in the problem
+		}
+		return nil, Errors{{File: path, Message: err.Error()}}
+	}
+	return Parse(path, text, o)
+}
+
+// Parse is Load for a text. The name stands for the file in errors.
+func Parse(name string, text []byte, o Options) (*Config, error) {
+	l := &loader{
+		file: name, environ: newEnvironment(o.Environ), partyName: o.PartyName,
+		lines: make(map[string]int), variables: make(map[string]string), undecoded: make(map[string]bool),
+	}
+	k := koanf.New(delim)
+	if err := k.Load(source(text), (*parser)(l)); err != nil {
+		return nil, l.giveUp(err)
+	}
+	if err := k.Load(l.environmentProvider(k.MapKeys("rooms")), nil); err != nil {
+		return nil, l.giveUp(err)
+	}
+	c := Default()
+	l.decode(k.Raw(), c)
+	l.validate(c)
+	if len(l.problems) > 0 {
+		return nil, l.problems.sorted()
+	}
+	c.Warnings = l.warnings.sorted()
+	return c, nil
+}
+
+// source is a text as a provider of koanf.
+type source []byte
+
+// ReadBytes returns the text.
+func (s source) ReadBytes() ([]byte, error) { return s, nil }
+
+// Read is not supported: a text needs a parser.
+func (s source) Read() (map[string]any, error) { return nil, errors.New("a text needs a parser") }
+
+// loader collects what is known about one configuration while it is read.
+type loader struct {
+	file      string
+	environ   environment
+	partyName func(string) string
+
+	lines     map[string]int    // line of a key, by path
+	variables map[string]string // environment variable that set a key, by path
+	undecoded map[string]bool   // values that could not be used and have their default, by path
+	problems  Errors
+	warnings  Errors
+}
+
+// fail reports a mistake at a path, unless what stands there, or around it, could not be used in the first place.
+func (l *loader) fail(p path, message string) {
+	for up := p; len(up) > 0; up = up[:len(up)-1] {
+		if l.undecoded[up.join()] {
+			return
+		}
+	}
+	l.problems = append(l.problems, l.problem(p, message))
+}
+
+// reject reports a value that has no use: the wrong type, or a key that has no place.
+func (l *loader) reject(p path, message string) {
+	l.fail(p, message)
+	l.undecoded[p.join()] = true
+}
+
+// problem places a message: at the variable that set the key, or at its line, or at that of the nearest key above it
+// that the file has.
+func (l *loader) problem(p path, message string) Problem {
+	if variable, ok := l.variables[p.join()]; ok {
+		return Problem{File: variable, Key: p.String(), Message: message}
+	}
+	line := 0
+	for up := p; len(up) > 0 && line == 0; up = up[:len(up)-1] {
+		line = l.lines[up.join()]
+	}
+	return Problem{File: l.file, Line: line, Key: p.String(), Message: message}
+}
+
+// giveUp returns the problems of a configuration that could not be read to its end.
+func (l *loader) giveUp(err error) error {
+	if len(l.problems) == 0 {
+		l.problems = Errors{{File: l.file, Message: err.Error()}}
+	}
+	return l.problems.sorted()
+}
