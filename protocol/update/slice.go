@@ -17,10 +17,14 @@ func AppendSlice(dst []byte, s *Struct, from, to uint64) []byte {
 	if from == 0 && to == s.Len {
 		return append(dst, s.Raw...)
 	}
-	dst = appendHead(dst, s, from)
+	return appendBody(appendHead(dst, s, from), s, from, to)
+}
+
+// appendBody appends units [from, to) of the content of a struct that can be cut.
+func appendBody(dst []byte, s *Struct, from, to uint64) []byte {
 	switch s.Kind {
 	case String:
-		return appendText(dst, s.Content, from, to)
+		return appendText(dst, s, from, to)
 	case JSON, Any:
 		dst = lib0.AppendVarUint(dst, to-from)
 		return append(dst, values(s, from, to)...)
@@ -46,9 +50,9 @@ func appendID(dst []byte, id ID) []byte {
 	return lib0.AppendVarUint(lib0.AppendVarUint(dst, id.Client), id.Clock)
 }
 
-// appendText appends units [from, to) of a string as a string.
-func appendText(dst, content []byte, from, to uint64) []byte {
-	text, before, after := cutText(content, from, to)
+// appendText appends units [from, to) of a text as a string.
+func appendText(dst []byte, s *Struct, from, to uint64) []byte {
+	text, before, after := cutText(s, from, to)
 	size := len(text)
 	if before {
 		size += len(replacement)
@@ -67,15 +71,17 @@ func appendText(dst, content []byte, from, to uint64) []byte {
 	return dst
 }
 
-// cutText returns the bytes of units [from, to) of a string's content and whether half of a surrogate pair was lost at the
+// cutText returns the bytes of units [from, to) of a text, borrowed, and whether half of a surrogate pair was lost at the
 // cut before or after them.
-func cutText(content []byte, from, to uint64) (text []byte, before, after bool) {
-	r := lib0.NewReader(content)
-	n, err := r.VarUint()
-	if err != nil {
+func cutText(s *Struct, from, to uint64) (text []byte, before, after bool) {
+	r := lib0.NewReader(s.Content)
+	if _, err := r.VarUint(); err != nil {
 		return nil, false, false
 	}
-	text = content[len(content)-int(n):]
+	text = s.Content[r.Pos():]
+	if uint64(len(text)) == s.Len { // ASCII: as many bytes as units
+		return text[from:to], false, false
+	}
 	start, before := lib0.UTF16Offset(text, from)
 	if before {
 		start += 4 // past the pair, of which the second unit becomes the replacement
