@@ -10,14 +10,14 @@ const (
 	corsMaxAge  = "86400" // seconds; browsers cap it further
 )
 
-// Preflight reports whether r is a browser's question before a request of another origin. It is answered with 204 and
-// the headers of SetCORS, before the gate: it carries no credentials to decide on.
-func Preflight(r *http.Request) bool {
+// preflight reports whether r is a browser's question before a request of another origin.
+func preflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
 // SetCORS sets the response headers that let an allowed origin read the answer, and on a preflight those that say what
-// it may send. It does not apply to upgrades.
+// it may send. A preflight is answered with 204, before the gate: it carries no credentials to decide on. CORS does not
+// apply to upgrades.
 //
 // The origin of the server, a listed one and (in loopback mode) a loopback one is echoed, with credentials. One that
 // only "*" allows gets "*" and no credentials. A refused one gets nothing but Vary, so its page cannot read the answer.
@@ -35,7 +35,7 @@ func (p *OriginPolicy) SetCORS(h http.Header, r *http.Request) {
 	default:
 		return
 	}
-	if Preflight(r) {
+	if preflight(r) {
 		h.Set("Access-Control-Allow-Methods", corsMethods)
 		h.Set("Access-Control-Allow-Headers", corsHeaders)
 		h.Set("Access-Control-Max-Age", corsMaxAge)
