@@ -98,19 +98,10 @@ func (d *Doc) applyStruct(s *update.Struct) error {
 	return nil
 }
 
-// addPart stores the units of a struct from cut on.
+// addPart stores the units of a struct of the update from cut on.
 func (d *Doc) addPart(c *client, s *update.Struct, cut uint64) {
-	if cut == 0 {
-		d.addStruct(c, s, joinSafe)
-		return
-	}
-	t := &d.tx
-	t.plain = false
-	t.slice = update.AppendSlice(t.slice[:0], s, cut, s.Len)
-	w := walker{buf: t.slice, client: s.Client, clock: s.Clock + cut}
-	var part update.Struct
-	w.next(&part)
-	d.addStruct(c, &part, joinSafe)
+	d.tx.plain = d.tx.plain && cut == 0
+	d.tx.slice = d.store.addPart(c, s, cut, d.tx.slice)
 }
 
 // stage notes down a struct beyond a gap. Structs that follow each other become one run.

@@ -160,23 +160,10 @@ func (c *client) extend(count uint64, size int, more uint64, content []byte) int
 	return len(content) + wider
 }
 
-// share returns a copy that stays as it is when the client gets more structs.
-func (c *client) share(deleted spanSet) client {
-	s := *c
-	c.shared = true
-	s.shared = true
-	s.deleted = deleted
-	if n := len(c.chunks); n > 0 {
-		// Chunks before the last never change; the last changes in place.
-		s.chunks = append(append(make([]chunk, 0, n), c.chunks[:n-1]...), c.chunks[n-1])
-	}
-	return s
-}
-
 // locate finds the struct that holds clock, which must be below c.next: the chunk, the number of the struct within the
 // chunk, and the struct itself, which borrows the chunk's bytes.
 func (c *client) locate(clock uint64, s *update.Struct) (chunk, number, offset int) {
-	i := sort.Search(len(c.chunks), func(i int) bool { return c.chunks[i].clock > clock }) - 1
+	i := c.chunkOf(clock)
 	w := c.walk(i)
 	for n := 0; ; n++ {
 		offset = w.pos
@@ -185,6 +172,11 @@ func (c *client) locate(clock uint64, s *update.Struct) (chunk, number, offset i
 			return i, n, offset
 		}
 	}
+}
+
+// chunkOf returns the chunk that holds clock.
+func (c *client) chunkOf(clock uint64) int {
+	return sort.Search(len(c.chunks), func(i int) bool { return c.chunks[i].clock > clock }) - 1
 }
 
 // walk returns a walker at the first struct of a chunk.

@@ -142,34 +142,33 @@ func appendFull(dst []byte, st *store, p *parked) []byte {
 func appendFullDeletes(dst []byte, st *store, p *parked) []byte {
 	waiting := p.deleteClients()
 	type entry struct {
-		id   uint64
-		sets [2]*spanSet
+		id      uint64
+		stored  *spanSet
+		waiting *spanSet
 	}
 	var entries []entry
 	for _, c := range st.order {
-		if !c.deleted.empty() {
-			entries = append(entries, entry{c.id, [2]*spanSet{&c.deleted, p.deletes[c.id]}})
+		for len(waiting) > 0 && waiting[0] > c.id {
+			entries = append(entries, entry{waiting[0], new(spanSet), p.deletes[waiting[0]]})
+			waiting = waiting[1:]
+		}
+		e := entry{c.id, &c.deleted, new(spanSet)}
+		if len(waiting) > 0 && waiting[0] == c.id {
+			e.waiting = p.deletes[c.id]
+			waiting = waiting[1:]
+		}
+		if !e.stored.empty() || !e.waiting.empty() {
+			entries = append(entries, e)
 		}
 	}
 	for _, id := range waiting {
-		if c := st.lookup(id); c == nil || c.deleted.empty() {
-			entries = append(entries, entry{id, [2]*spanSet{p.deletes[id], nil}})
-		}
+		entries = append(entries, entry{id, new(spanSet), p.deletes[id]})
 	}
-	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(b.id, a.id) })
 	dst = lib0.AppendVarUint(dst, uint64(len(entries)))
 	for _, e := range entries {
-		n := e.sets[0].len()
-		if e.sets[1] != nil {
-			n += e.sets[1].len()
-		}
 		dst = lib0.AppendVarUint(dst, e.id)
-		dst = lib0.AppendVarUint(dst, uint64(n))
-		for _, set := range e.sets {
-			if set != nil {
-				dst = set.appendTo(dst)
-			}
-		}
+		dst = lib0.AppendVarUint(dst, uint64(e.stored.len()+e.waiting.len()))
+		dst = e.waiting.appendTo(e.stored.appendTo(dst))
 	}
 	return dst
 }

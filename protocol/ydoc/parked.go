@@ -27,6 +27,7 @@ type parked struct {
 	bytes   int // of their structs
 	deletes map[uint64]*spanSet
 	spans   spanTally
+	epoch   uint32
 	encoded []byte // as an update; nil when it must be made anew
 }
 
@@ -175,7 +176,7 @@ func (p *parked) addDelete(client, start, end uint64) bool {
 		return false
 	}
 	p.encoded = nil
-	set.add(&spanWriter{tally: &p.spans}, start, end)
+	set.add(&spanWriter{epoch: p.epoch, tally: &p.spans}, start, end)
 	return true
 }
 
@@ -186,7 +187,7 @@ func (p *parked) takeDeletes(client, clock uint64, out func(span)) {
 		return
 	}
 	before := p.spans
-	set.cut(&spanWriter{tally: &p.spans}, clock, out)
+	set.cut(&spanWriter{epoch: p.epoch, tally: &p.spans}, clock, out)
 	if p.spans != before {
 		p.encoded = nil
 	}

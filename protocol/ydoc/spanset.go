@@ -246,10 +246,6 @@ func (s *spanSet) cut(w *spanWriter, clock uint64, out func(span)) {
 	}
 }
 
-// share returns a copy that stays as it is when the set changes, provided that the set's writer has a new epoch from
-// now on.
-func (s *spanSet) share() spanSet { return spanSet{chunks: slices.Clone(s.chunks)} }
-
 // appendTo appends the spans as a delete set has them, without their client and number.
 func (s *spanSet) appendTo(dst []byte) []byte {
 	for _, c := range s.chunks {

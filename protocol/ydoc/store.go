@@ -52,6 +52,21 @@ func (st *store) addStruct(c *client, s *update.Struct, how joining) {
 	st.structs += structs
 }
 
+// addPart puts the units of a struct from cut on behind the client's last one. It returns the scratch memory that it was
+// given, perhaps grown.
+func (st *store) addPart(c *client, s *update.Struct, cut uint64, scratch []byte) []byte {
+	if cut == 0 {
+		st.addStruct(c, s, joinSafe)
+		return scratch
+	}
+	scratch = update.AppendSlice(scratch[:0], s, cut, s.Len)
+	w := walker{buf: scratch, client: s.Client, clock: s.Clock + cut}
+	var part update.Struct
+	w.next(&part)
+	st.addStruct(c, &part, joinSafe)
+	return scratch
+}
+
 // sort brings order in order.
 func (st *store) sort() {
 	if st.sorted == len(st.order) {

@@ -27,23 +27,30 @@ func (w *walker) next(s *update.Struct) {
 		Info: info,
 		Kind: update.Kind(info & refBits),
 	}
-	if s.Kind != update.GC {
-		if info&update.HasOrigin != 0 {
-			s.Origin, at = readID(b, at)
-		}
-		if info&update.HasRightOrigin != 0 {
-			s.RightOrigin, at = readID(b, at)
-		}
-		if info&(update.HasOrigin|update.HasRightOrigin) == 0 {
-			at = readParent(b, at, s)
-		}
-	}
+	at = readHead(b, at, s)
 	content := at
 	s.Len, at = skipContent(b, at, s.Kind)
 	s.Raw = b[start:at:at]
 	s.Content = b[content:at:at]
 	w.pos = at
 	w.clock += s.Len
+}
+
+// readHead reads what an item has between its info byte and its content, and returns where that begins.
+func readHead(b []byte, at int, s *update.Struct) int {
+	if s.Kind == update.GC {
+		return at
+	}
+	if s.Info&update.HasOrigin != 0 {
+		s.Origin, at = readID(b, at)
+	}
+	if s.Info&update.HasRightOrigin != 0 {
+		s.RightOrigin, at = readID(b, at)
+	}
+	if s.Info&(update.HasOrigin|update.HasRightOrigin) == 0 {
+		at = readParent(b, at, s)
+	}
+	return at
 }
 
 func readID(b []byte, at int) (update.ID, int) {

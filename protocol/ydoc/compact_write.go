@@ -1,0 +1,138 @@
+package ydoc
+
+import (
+	"github.com/yserverd/yserverd/protocol/lib0"
+	"github.com/yserverd/yserverd/protocol/update"
+)
+
+// write returns the compacted store.
+func (g *graph) write() *store {
+	st := &store{clients: make(map[uint64]*client, len(g.st.order)), epoch: g.st.epoch + 1}
+	w := compactor{g: g, st: st}
+	for i, from := range g.st.order {
+		w.c = st.insert(from.id)
+		w.writeClient(i)
+		w.writeDeletes(i)
+	}
+	st.sorted = len(st.order)
+	return st
+}
+
+// compactor writes the nodes of a graph as structs.
+type compactor struct {
+	g  *graph
+	st *store
+	c  *client
+
+	s    update.Struct // the struct of the current node but for its content
+	text cutter        // its content
+	buf  []byte
+	dead bool // the node written last is deleted
+}
+
+func (w *compactor) writeClient(client int) {
+	g := w.g
+	for n := g.first[client]; n < g.first[client+1]; n++ {
+		nd := &g.nodes[n]
+		units := g.end(n, client) - nd.clock
+		if nd.flags&nodeRest == 0 {
+			buf, content := g.head(n, client, &w.s)
+			w.text = newCutter(buf[content:], nd.kind)
+		}
+		out := update.Struct{ID: update.ID{Client: w.c.id, Clock: nd.clock}, Len: units}
+		w.buf = w.buf[:0]
+		switch {
+		case nd.flags&nodeGC != 0 || nd.kind == update.GC:
+			out.Kind, out.Info = update.GC, byte(update.GC)
+			w.buf = append(w.buf, out.Info)
+			w.finish(&out, func(dst []byte) []byte { return lib0.AppendVarUint(dst, units) })
+			w.text.skip(units)
+		case nd.flags&nodeDeleted != 0 && !g.keep:
+			w.head(&out, update.Deleted, n)
+			w.finish(&out, func(dst []byte) []byte { return lib0.AppendVarUint(dst, units) })
+			w.text.skip(units)
+		default:
+			w.head(&out, nd.kind, n)
+			w.finish(&out, func(dst []byte) []byte { return w.text.appendTo(dst, units) })
+		}
+		w.st.addStruct(w.c, &out, w.joining(n, nd))
+		w.dead = nd.flags&nodeDeleted != 0
+	}
+}
+
+// head writes everything before the content.
+func (w *compactor) head(out *update.Struct, kind update.Kind, n uint32) {
+	nd := &w.g.nodes[n]
+	out.Kind = kind
+	out.Info = w.s.Info&^refBits | byte(kind)
+	out.Origin, out.RightOrigin = w.s.Origin, w.s.RightOrigin
+	if nd.flags&nodeRest != 0 {
+		out.Info |= update.HasOrigin
+		out.Origin = update.ID{Client: w.c.id, Clock: nd.clock - 1}
+	}
+	w.buf = append(w.buf, out.Info)
+	if out.Info&update.HasOrigin != 0 {
+		w.buf = appendID(w.buf, out.Origin)
+	}
+	if out.Info&update.HasRightOrigin != 0 {
+		w.buf = appendID(w.buf, out.RightOrigin)
+	}
+	if out.Info&(update.HasOrigin|update.HasRightOrigin) == 0 {
+		w.buf = appendParent(w.buf, &w.s)
+	}
+}
+
+// finish writes the content and fills in what refers to the bytes.
+func (w *compactor) finish(out *update.Struct, content func([]byte) []byte) {
+	at := len(w.buf)
+	w.buf = content(w.buf)
+	out.Raw, out.Content = w.buf, w.buf[at:]
+}
+
+// joining says how a node may be joined with the one before it. The live entries of a map stay apart: joined they would
+// still read right, but nobody would derive any more that the older one is deleted.
+func (w *compactor) joining(n uint32, nd *node) joining {
+	switch gr := w.g.groupOf(n); {
+	case gr == nil:
+		return joinSafe
+	case gr.flags&groupKeyed == 0, nd.flags&nodeDeleted != 0 && w.dead:
+		return joinAll
+	default:
+		return joinNever
+	}
+}
+
+// writeDeletes writes the delete set of a client: what was in it, and what is deleted besides.
+func (w *compactor) writeDeletes(client int) {
+	g := w.g
+	sw := spanWriter{epoch: w.st.epoch, tally: &w.st.spans}
+	if g.keep {
+		w.c.deleted = g.st.order[client].deleted.freeze()
+		for _, ch := range w.c.deleted.chunks {
+			for _, s := range ch.spans {
+				w.st.spans.add(s)
+			}
+		}
+	}
+	for n := g.first[client]; n < g.first[client+1]; n++ {
+		if g.nodes[n].flags&nodeDeleted != 0 {
+			w.c.deleted.add(&sw, g.nodes[n].clock, g.end(n, client))
+		}
+	}
+}
+
+func appendID(dst []byte, id update.ID) []byte {
+	return lib0.AppendVarUint(lib0.AppendVarUint(dst, id.Client), id.Clock)
+}
+
+func appendParent(dst []byte, s *update.Struct) []byte {
+	if s.ParentIsID {
+		dst = appendID(append(dst, 0), s.Parent)
+	} else {
+		dst = lib0.AppendVarBytes(append(dst, 1), s.ParentName)
+	}
+	if s.Info&update.HasParentSub != 0 {
+		dst = lib0.AppendVarBytes(dst, s.ParentSub)
+	}
+	return dst
+}

@@ -1,0 +1,472 @@
+package difftest_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/yserverd/yserverd/protocol/lib0"
+	"github.com/yserverd/yserverd/protocol/update"
+	"github.com/yserverd/yserverd/protocol/ydoc"
+)
+
+// subject is the store under test together with what a room and its log would hold.
+type subject struct {
+	cfg ydoc.Config
+	rng *rand.Rand
+
+	doc     *ydoc.Doc
+	relayed *ydoc.Doc // given only what the store said is new
+	logged  *ydoc.Doc // given only what the store said the log must hold
+
+	snapshot []byte   // the log's beginning, nil for none
+	log      [][]byte // what came after it
+
+	frozen   *ydoc.Frozen
+	wasFull  []byte // what the frozen copy held when it was made
+	frozenAt int    // how long the log was then
+	work     chan compaction
+	done     *compaction
+}
+
+// compaction is what the work beside the owner came to.
+type compaction struct {
+	c   *ydoc.Compacted
+	err error
+}
+
+// reset begins a session.
+func (s *subject) reset(keepDeleted bool) {
+	s.wait()
+	*s = subject{cfg: ydoc.Config{KeepDeleted: keepDeleted}, rng: rand.New(rand.NewPCG(1, 2))}
+	s.doc, s.relayed, s.logged = ydoc.New(s.cfg), ydoc.New(s.cfg), ydoc.New(s.cfg)
+}
+
+// apply has the store take an update and holds what it says about it to what happened.
+func (s *subject) apply(u []byte) (flags byte, news []byte, from []update.ID, err error) {
+	if err := s.refuses(u); err != nil {
+		return 0, nil, nil, err
+	}
+	input := slices.Clone(u)
+	before, err := vector(s.doc.StateVector())
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	a, err := s.doc.Apply(u)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	news, from = slices.Clone(a.New), slices.Clone(a.From)
+	log := slices.Clone(a.Log)
+	if !bytes.Equal(input, u) {
+		return 0, nil, nil, broken("apply changed its input")
+	}
+	flags = bit(a.Released, 1) | bit(a.Parked, 2) | bit(a.Missing, 4) | bit(a.New != nil, 8)
+	if err := s.account(before, a.New != nil, news, from); err != nil {
+		return 0, nil, nil, err
+	}
+	if a.Log != nil {
+		if _, err := s.logged.Apply(log); err != nil {
+			return 0, nil, nil, broken("the log's update does not apply: %v", err)
+		}
+		s.log = append(s.log, log)
+	}
+	return flags, news, from, s.repeat(u)
+}
+
+// account checks what is relayed: it begins where the store ended, brings every client to where it is now, and needs
+// nothing else.
+func (s *subject) account(before map[uint64]uint64, has bool, news []byte, from []update.ID) error {
+	after, err := vector(s.doc.StateVector())
+	if err != nil {
+		return err
+	}
+	grown := 0
+	for client, clock := range after {
+		if clock > before[client] {
+			grown++
+		} else if clock < before[client] {
+			return broken("the clock of client %d went back from %d to %d", client, before[client], clock)
+		}
+	}
+	if len(from) != grown || grown > 0 && !has {
+		return broken("the vector changed for %d clients, from names %d, new %t", grown, len(from), has)
+	}
+	for _, id := range from {
+		if id.Clock != before[id.Client] || after[id.Client] <= id.Clock {
+			return broken("from says %d for client %d, which had %d and has %d", id.Clock, id.Client, before[id.Client], after[id.Client])
+		}
+	}
+	if !has {
+		return nil
+	}
+	if canonical, err := canonical(news); err != nil || !canonical {
+		return broken("what is relayed is not canonical (%v): %x", err, news)
+	}
+	r, err := s.relayed.Apply(news)
+	if err != nil {
+		return broken("what is relayed does not apply: %v", err)
+	}
+	if r.Parked || r.Released || r.New == nil {
+		return broken("what is relayed opens a gap or holds nothing new: %x", news)
+	}
+	return nil
+}
+
+// refuses checks, now and then, that bytes which end early are refused and change nothing.
+func (s *subject) refuses(u []byte) error {
+	if len(u) < 2 || s.rng.IntN(8) > 0 {
+		return nil
+	}
+	state, pending := s.doc.State(), s.doc.Pending()
+	_, err := s.doc.Apply(u[:s.rng.IntN(len(u))])
+	if !errors.Is(err, ydoc.ErrMalformed) {
+		return broken("an update that ends early: %v", err)
+	}
+	if !bytes.Equal(state, s.doc.State()) || !bytes.Equal(pending, s.doc.Pending()) {
+		return broken("a refused update changed the document")
+	}
+	return nil
+}
+
+// repeat checks, now and then, that the same update again brings nothing.
+func (s *subject) repeat(u []byte) error {
+	if s.rng.IntN(4) > 0 {
+		return nil
+	}
+	a, err := s.doc.Apply(u)
+	if err != nil {
+		return err
+	}
+	if a.New != nil || a.Log != nil || a.Released || len(a.From) > 0 {
+		return broken("the same update again brings new %x log %x", a.New, a.Log)
+	}
+	return nil
+}
+
+// check holds the store to what can be derived from it.
+func (s *subject) check() error {
+	if !ydoc.Equal(s.logged, s.doc) {
+		return broken("the log gives %s, the document is %s", describe(s.logged), describe(s.doc))
+	}
+	if s.doc.Pending() == nil && !ydoc.Equal(s.relayed, s.doc) {
+		return broken("what was relayed gives %s, the document is %s", describe(s.relayed), describe(s.doc))
+	}
+	if !bytes.Equal(s.relayed.StateVector(), s.doc.StateVector()) {
+		return broken("what was relayed gives %s, the document is %s", describe(s.relayed), describe(s.doc))
+	}
+	again := ydoc.New(s.cfg)
+	if _, err := again.Apply(s.doc.Full()); err != nil {
+		return broken("the full state does not apply: %v", err)
+	}
+	if !ydoc.Equal(again, s.doc) {
+		return broken("the full state gives %s, the document is %s", describe(again), describe(s.doc))
+	}
+	sv, err := update.StateVector(nil, s.doc.State())
+	if err != nil || !bytes.Equal(sv, s.doc.StateVector()) {
+		return broken("the state's vector is %x (%v), the document's %x", sv, err, s.doc.StateVector())
+	}
+	if more, err := s.doc.Claims(sv); err != nil || more {
+		return broken("the document's own vector claims more (%v)", err)
+	}
+	return s.count()
+}
+
+// count checks the counters.
+func (s *subject) count() error {
+	var d update.Decoder
+	var st update.Struct
+	var got ydoc.Stats
+	clients := map[uint64]bool{}
+	d.Reset(s.doc.State(), update.Limits{})
+	for {
+		ok, err := d.Next(&st)
+		if err != nil {
+			return broken("the state: %v", err)
+		}
+		if !ok {
+			break
+		}
+		clients[st.Client] = true
+		got.Structs++
+		got.Bytes += len(st.Raw)
+	}
+	for {
+		_, _, _, ok, err := d.NextDelete()
+		if err != nil {
+			return broken("the state's deletes: %v", err)
+		}
+		if !ok {
+			break
+		}
+		got.Deletes++
+	}
+	if !d.Canonical() {
+		return broken("the state is not canonical: %x", s.doc.State())
+	}
+	st2 := s.doc.Stats()
+	if st2.Structs != got.Structs || st2.Clients != len(clients) || st2.Deletes != got.Deletes || st2.Bytes < got.Bytes || st2.Bytes > len(s.doc.State())+16 {
+		return broken("stats say %+v, the state has %+v and %d clients in %d bytes", st2, got, len(clients), len(s.doc.State()))
+	}
+	if (st2.Pending == 0) != (s.doc.Pending() == nil) || (st2.PendingBytes == 0) != (s.doc.Pending() == nil) {
+		return broken("stats say %+v, pending %x", st2, s.doc.Pending())
+	}
+	return nil
+}
+
+// restart loads the document from what would be saved.
+func (s *subject) restart() error {
+	again := ydoc.New(s.cfg)
+	if _, err := again.Apply(s.doc.Full()); err != nil {
+		return err
+	}
+	if !ydoc.Equal(again, s.doc) {
+		return broken("after a restart it is %s, before %s", describe(again), describe(s.doc))
+	}
+	s.doc = again
+	s.wait()
+	s.frozen, s.done = nil, nil
+	return nil
+}
+
+// crash loads the document from the snapshot and the log.
+func (s *subject) crash() error {
+	again := ydoc.New(s.cfg)
+	if s.snapshot != nil {
+		if _, err := again.Apply(s.snapshot); err != nil {
+			return err
+		}
+	}
+	for _, u := range s.log {
+		if _, err := again.Apply(u); err != nil {
+			return err
+		}
+	}
+	if !ydoc.Equal(again, s.doc) {
+		return broken("the log gives %s, the document was %s", describe(again), describe(s.doc))
+	}
+	s.doc = again
+	s.wait()
+	s.frozen, s.done = nil, nil
+	return nil
+}
+
+// freeze makes a copy and starts compacting it in another goroutine.
+func (s *subject) freeze() {
+	s.wait()
+	s.frozen, s.frozenAt, s.done = s.doc.Freeze(), len(s.log), nil
+	s.wasFull = slices.Clone(s.doc.Full())
+	work, frozen := make(chan compaction, 1), s.frozen
+	s.work = work
+	go func() {
+		c, err := frozen.Compact()
+		work <- compaction{c, err}
+	}()
+}
+
+// wait waits for the work beside, if there is any.
+func (s *subject) wait() {
+	if s.work != nil {
+		done := <-s.work
+		s.done, s.work = &done, nil
+	}
+}
+
+// compact returns the compacted state.
+func (s *subject) compact() ([]byte, error) {
+	s.wait()
+	if s.done == nil || s.frozen == nil {
+		return nil, broken("nothing is frozen")
+	}
+	if s.done.err != nil {
+		return nil, s.done.err
+	}
+	if full := s.frozen.AppendFull(nil); !bytes.Equal(full, s.wasFull) {
+		return nil, broken("the frozen copy changed from %x to %x", cutOff(s.wasFull), cutOff(full))
+	}
+	u := s.done.c.Update()
+	if err := update.Validate(u, update.Limits{}); err != nil {
+		return nil, broken("the compacted state: %v", err)
+	}
+	return u, nil
+}
+
+// adopt takes the compacted state over, as the document and as the snapshot.
+func (s *subject) adopt() (bool, error) {
+	sv, pending := slices.Clone(s.doc.StateVector()), slices.Clone(s.doc.Pending())
+	if !s.doc.Adopt(s.done.c) {
+		return false, nil
+	}
+	if !bytes.Equal(sv, s.doc.StateVector()) {
+		return false, broken("adopting changed the state vector from %x to %x", sv, s.doc.StateVector())
+	}
+	if !bytes.Equal(pending, s.doc.Pending()) {
+		return false, broken("adopting changed what is pending from %x to %x", pending, s.doc.Pending())
+	}
+	s.snapshot, s.log = s.done.c.Update(), slices.Clone(s.log[s.frozenAt:])
+	s.frozen, s.done = nil, nil
+	s.relayed, s.logged = ydoc.New(s.cfg), ydoc.New(s.cfg)
+	if _, err := s.relayed.Apply(s.doc.State()); err != nil {
+		return false, broken("the state after compaction does not apply: %v", err)
+	}
+	if _, err := s.logged.Apply(s.doc.Full()); err != nil {
+		return false, broken("the full state after compaction does not apply: %v", err)
+	}
+	return true, s.check()
+}
+
+func (s *subject) stats() ([]byte, error) { return json.Marshal(s.doc.Stats()) }
+
+func bit(set bool, b byte) byte {
+	if set {
+		return b
+	}
+	return 0
+}
+
+// vector decodes a state vector.
+func vector(sv []byte) (map[uint64]uint64, error) {
+	ids, err := update.ParseStateVector(nil, sv, update.Limits{})
+	if err != nil {
+		return nil, broken("the state vector %x: %v", sv, err)
+	}
+	m := make(map[uint64]uint64, len(ids))
+	for _, id := range ids {
+		m[id.Client] = id.Clock
+	}
+	return m, nil
+}
+
+// canonical reports whether an update is one that may be relayed as it is.
+func canonical(u []byte) (bool, error) {
+	var d update.Decoder
+	d.Reset(u, update.Limits{})
+	for {
+		_, _, _, ok, err := d.NextDelete()
+		if !ok || err != nil {
+			return d.Canonical(), err
+		}
+	}
+}
+
+// split cuts an update in two at a state vector: the units below it, and the others with all deletes.
+func split(u, sv []byte) (below, above []byte, err error) {
+	at, err := vector(sv)
+	if err != nil {
+		return nil, nil, err
+	}
+	var low, high sections
+	var d update.Decoder
+	var st update.Struct
+	d.Reset(u, update.Limits{})
+	for {
+		ok, err := d.Next(&st)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !ok {
+			break
+		}
+		if st.Kind == update.Skip {
+			continue
+		}
+		cut := min(max(at[st.Client], st.Clock)-st.Clock, st.Len)
+		low.add(&st, 0, cut)
+		high.add(&st, cut, st.Len)
+	}
+	deletes := []byte{}
+	n := uint64(0)
+	for {
+		client, clock, length, ok, err := d.NextDelete()
+		if err != nil {
+			return nil, nil, err
+		}
+		if !ok {
+			break
+		}
+		n++
+		for _, v := range []uint64{client, 1, clock, length} {
+			deletes = lib0.AppendVarUint(deletes, v)
+		}
+	}
+	below = append(low.encode(), 0)
+	above = append(lib0.AppendVarUint(high.encode(), n), deletes...)
+	return below, above, nil
+}
+
+// sections gathers slices of structs into the sections of an update.
+type sections struct {
+	done   []byte
+	count  uint64
+	client uint64
+	first  uint64
+	next   uint64
+	n      uint64
+	body   []byte
+}
+
+func (s *sections) add(st *update.Struct, from, to uint64) {
+	if from == to {
+		return
+	}
+	if s.n > 0 && s.client != st.Client {
+		s.flush()
+	}
+	if s.n == 0 {
+		s.client, s.first, s.next = st.Client, st.Clock+from, st.Clock+from
+	}
+	if gap := st.Clock + from - s.next; gap > 0 {
+		s.body = lib0.AppendVarUint(append(s.body, byte(update.Skip)), gap)
+		s.n++
+	}
+	s.body = update.AppendSlice(s.body, st, from, to)
+	s.next = st.Clock + to
+	s.n++
+}
+
+func (s *sections) flush() {
+	if s.n == 0 {
+		return
+	}
+	for _, v := range []uint64{s.n, s.client, s.first} {
+		s.done = lib0.AppendVarUint(s.done, v)
+	}
+	s.done = append(s.done, s.body...)
+	s.body, s.n = s.body[:0], 0
+	s.count++
+}
+
+func (s *sections) encode() []byte {
+	s.flush()
+	return append(lib0.AppendVarUint(nil, s.count), s.done...)
+}
+
+// describe names what a document holds, for messages.
+func describe(d *ydoc.Doc) string {
+	b, _ := json.Marshal(struct {
+		Vector, Pending, State []byte
+	}{d.StateVector(), d.Pending(), cutOff(d.State())})
+	return string(b)
+}
+
+func cutOff(b []byte) []byte { return b[:min(len(b), 2000)] }
+
+// idList encodes and decodes ids as rpc.mjs does.
+func appendIDs(dst []byte, ids []update.ID) []byte {
+	for _, id := range ids {
+		dst = binary.LittleEndian.AppendUint64(dst, id.Client)
+		dst = binary.LittleEndian.AppendUint64(dst, id.Clock)
+	}
+	return dst
+}
+
+func readIDs(b []byte) []update.ID {
+	var ids []update.ID
+	for ; len(b) >= 16; b = b[16:] {
+		ids = append(ids, update.ID{Client: binary.LittleEndian.Uint64(b), Clock: binary.LittleEndian.Uint64(b[8:])})
+	}
+	return ids
+}
