@@ -1,0 +1,7 @@
+package ytest
+
+// Install and Installed let the tests try the installation with a program of their own.
+var (
+	Install   = install
+	Installed = installed
+)
