@@ -72,8 +72,8 @@ func unitsOf(c byte) uint64 {
 func UTF16Offset(s []byte, index uint64) (offset int, split bool) {
 	i := 0
 	for i+8 <= len(s) {
-		// A word may begin at most eight units (two characters of four bytes are four), so none of them passes the index.
-		if index < 8 {
+		// Eight bytes begin at most nine units, seven of ASCII and then a pair: so none of them passes the index.
+		if index < 9 {
 			break
 		}
 		index -= units8(binary.LittleEndian.Uint64(s[i:]))
