@@ -1,0 +1,126 @@
+# What is done with this repository. `make` alone lists it; .ci/run is the whole of what has to hold before a change lands.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-print-directory
+
+GO     ?= go
+TOOLS  := $(CURDIR)/.cache/bin
+OUT    := artifacts
+FUZZTIME ?= 5s
+BENCHTIME ?= 1s
+BENCH  ?= .
+COUNT  ?= 1
+
+GOFUMPT_VERSION   := v0.12.0
+GOLANGCI_VERSION  := v2.15.0
+GOTESTSUM_VERSION := v1.13.0
+BENCHSTAT_VERSION := v0.0.0-20260908200009-22c9c6c9d4da
+
+# Tests that spend their time in other processes (Node, Chromium, killed servers): the race detector would see little
+# of it and cost a lot.
+HEAVY := /difftest$$|/internal/browser$$|/internal/e2e
+
+# gotestsum shows what runs, keeps the record, and sums up at the end, skipped tests included.
+SUM = $(TOOLS)/gotestsum --format pkgname-and-test-fails --format-icons text --jsonfile $(OUT)/$@-$(1).json --
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: export YSERVERD_TEST_REQUIRE = 1
+test: needs $(TOOLS)/gotestsum ## run every test; installs what they need, and a test that lacks something fails
+	@mkdir -p $(OUT)
+	@echo "== with the race detector"
+	$(call SUM,race) -race -timeout 20m -count=$(COUNT) $$($(GO) list ./... | grep -vE '$(HEAVY)')
+	@echo "== differential, browser and crash tests"
+	$(call SUM,heavy) -timeout 20m -count=$(COUNT) $$($(GO) list ./... | grep -E '$(HEAVY)')
+
+.PHONY: test-short
+test-short: $(TOOLS)/gotestsum ## run the quick tests; what needs a missing program is skipped
+	@mkdir -p $(OUT)
+	$(call SUM,all) -short -timeout 10m ./...
+
+.PHONY: test-long
+test-long: export YSERVERD_TEST_REQUIRE = 1
+test-long: export YSERVERD_TEST_LONG = 1
+test-long: needs $(TOOLS)/gotestsum ## run every test in its long form; takes hours
+	@mkdir -p $(OUT)
+	$(call SUM,race) -race -timeout 4h $$($(GO) list ./... | grep -vE '$(HEAVY)')
+	$(call SUM,heavy) -timeout 4h $$($(GO) list ./... | grep -E '$(HEAVY)')
+
+.PHONY: lint
+lint: $(TOOLS)/gofumpt $(TOOLS)/golangci-lint ## check format, vet, linters and the direction of the packages
+	@unformatted=$$($(TOOLS)/gofumpt -l $$(git ls-files --cached --others --exclude-standard '*.go' | xargs ls 2>/dev/null)); \
+	if [ -n "$$unformatted" ]; then echo "not formatted (make format):"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(TOOLS)/golangci-lint run ./...
+	$(GO) test -count=1 ./internal/deps
+
+.PHONY: format
+format: $(TOOLS)/gofumpt ## format the Go files
+	$(TOOLS)/gofumpt -w $$(git ls-files --cached --others --exclude-standard '*.go')
+
+.PHONY: fuzz-short
+fuzz-short: ## fuzz every target for FUZZTIME (5s)
+	@.ci/fuzz $(FUZZTIME)
+
+.PHONY: fuzz
+fuzz: ## fuzz every target for five minutes
+	@.ci/fuzz 5m
+
+.PHONY: bench
+bench: ## run the benchmarks that match BENCH (.) into artifacts/bench.txt
+	@mkdir -p $(OUT)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./... | grep -v '\[no test files\]' | tee $(OUT)/bench.txt
+
+.PHONY: bench-engine
+bench-engine: ## run the document engine's benchmarks
+	@mkdir -p $(OUT)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./protocol/... | grep -v '\[no test files\]' | tee $(OUT)/bench-engine.txt
+
+.PHONY: load
+load: build ## put a fresh server under load; ARGS chooses the scenario and its flags
+	@.ci/load $(ARGS)
+
+.PHONY: build
+build: ## build bin/yserverd
+	$(GO) build -trimpath -o bin/yserverd ./cmd/yserverd
+
+.PHONY: dev
+dev: ## run a development server on 127.0.0.1:1234
+	$(GO) run ./cmd/yserverd dev
+
+.PHONY: needs
+needs: ## install the programs that the tests need, where that is possible
+	@.ci/needs gcc node npm chromium
+
+.PHONY: tools
+tools: $(TOOLS)/gofumpt $(TOOLS)/golangci-lint $(TOOLS)/gotestsum $(TOOLS)/benchstat ## install the tools into .cache/bin
+
+.PHONY: clean
+clean: ## remove what was built and recorded here
+	rm -rf bin .cache $(OUT)
+
+# A tool is installed again when its version changes: the stamp carries it.
+$(TOOLS)/gofumpt: .cache/gofumpt-$(GOFUMPT_VERSION)
+$(TOOLS)/golangci-lint: .cache/golangci-lint-$(GOLANGCI_VERSION)
+$(TOOLS)/gotestsum: .cache/gotestsum-$(GOTESTSUM_VERSION)
+$(TOOLS)/benchstat: .cache/benchstat-$(BENCHSTAT_VERSION)
+
+define install
+	@mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) $(GO) install $(1)
+	@touch $@
+endef
+
+.cache/gofumpt-%:
+	$(call install,mvdan.cc/gofumpt@$*)
+.cache/golangci-lint-%:
+	$(call install,github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$*)
+.cache/gotestsum-%:
+	$(call install,gotest.tools/gotestsum@$*)
+.cache/benchstat-%:
+	$(call install,golang.org/x/perf/cmd/benchstat@$*)

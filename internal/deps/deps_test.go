@@ -1,0 +1,179 @@
+package deps_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"maps"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// root is the folder of the module, seen from this package.
+const root = "../.."
+
+// list runs go list over the pattern, dependencies included.
+func list(t *testing.T, pattern string) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Imports,GoFiles", pattern)
+	cmd.Dir = root
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, "%s", &stderr)
+	var packages []pkg
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return packages
+		}
+		require.NoError(t, err)
+		packages = append(packages, p)
+	}
+}
+
+func TestDirection(t *testing.T) {
+	packages := list(t, "./...")
+	ours := 0
+	for _, p := range packages {
+		if _, ok := inModule(p.ImportPath); ok {
+			ours++
+		}
+	}
+	require.Greater(t, ours, 5, "go list found next to nothing, so nothing was checked")
+	for _, v := range checkEdges(packages) {
+		t.Error(v)
+	}
+}
+
+func TestLinked(t *testing.T) {
+	packages := list(t, "./cmd/yserverd")
+	require.Greater(t, len(packages), 50, "go list found next to nothing, so nothing was checked")
+	for _, v := range checkLinked(packages) {
+		t.Error(v)
+	}
+}
+
+// TestYCRDT finds the files that import y-crdt, tests included.
+func TestYCRDT(t *testing.T) {
+	var files []string
+	seen := 0
+	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "node_modules" || strings.HasPrefix(d.Name(), ".") && name != root) {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		seen++
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			if imported, _ := strconv.Unquote(spec.Path.Value); imported == yCRDT {
+				files = append(files, name)
+			}
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.Greater(t, seen, 20, "next to no file was read, so nothing was checked")
+	require.LessOrEqual(t, len(files), 1, "y-crdt is safe for one job only, so one file imports it")
+}
+
+// TestTopLevel looks at what git has, or would have: files that are ignored are no part of the repository.
+func TestTopLevel(t *testing.T) {
+	cmd := exec.Command("git", "ls-files", "--cached", "--others", "--exclude-standard")
+	cmd.Dir = root
+	out, err := cmd.Output()
+	require.NoError(t, err, "git ls-files: the repository has no git here, or no git is installed")
+	entries := make(map[string]bool)
+	for line := range strings.Lines(string(out)) {
+		name, _, isFolder := strings.Cut(strings.TrimSpace(line), "/")
+		if isFolder {
+			name += "/"
+		}
+		entries[name] = true
+	}
+	require.Contains(t, entries, "go.mod")
+	for _, v := range checkTopLevel(slices.Sorted(maps.Keys(entries))) {
+		t.Error(v)
+	}
+}
+
+// TestRules gives the rules packages that break them, one each: a rule that forbids nothing would pass TestDirection.
+func TestRules(t *testing.T) {
+	std := pkg{ImportPath: "fmt", Standard: true}
+	other := pkg{ImportPath: "example.org/x"}
+	for _, row := range []struct {
+		from, to string
+		ok       bool
+	}{
+		{"protocol", "fmt", true},
+		{"protocol", module + "/protocol/lib0", true},
+		{"protocol/ydoc", module + "/protocol/update", true},
+		{"protocol", "example.org/x", false},
+		{"protocol/lib0", module + "/persist", false},
+		{"protocol/ydoc", module + "/yserver", false},
+		{"persist", "example.org/x", true},
+		{"persist", module + "/persist/pebble", false},
+		{"persist", module + "/protocol", false},
+		{"persist/pebble", module + "/persist", true},
+		{"persist/pebble", module + "/persist/postgres", false},
+		{"persist/pebble", module + "/yserver", false},
+		{"persist/pebble", module + "/protocol/update", false},
+		{"persist/persisttest", module + "/persist", true},
+		{"persist/persisttest", module + "/persist/pebble", false},
+		{"gate", "example.org/x", true},
+		{"gate", module + "/yserver", false},
+		{"gate", module + "/persist", false},
+		{"gate", module + "/protocol", false},
+		{"yserver", module + "/protocol/ydoc", true},
+		{"yserver", module + "/persist", true},
+		{"yserver", module + "/gate", true},
+		{"yserver", module + "/persist/pebble", false},
+		{"yserver", module + "/persist/persisttest", false},
+		{"yserver", module + "/internal/ytest", false},
+		{"yserver", module + "/cmd/yserverd/internal/config", false},
+		{"cmd/yserverd", module + "/persist/pebble", true},
+		{"cmd/yserverd", module + "/cmd/yserverd/internal/config", true},
+		{"cmd/yserverd", module + "/internal/ytest", false},
+		{"cmd/yserverd", module + "/fixtures/load/loadgen", false},
+		{"cmd/yserverd/internal/config", module + "/gate", true},
+		{"cmd/yserverd/internal/config", module + "/yserver", false},
+		{"cmd/yserverd/internal/config", module + "/persist/pebble", false},
+		{"internal/ytest", module + "/yserver", true},
+		{"internal/ytest", module + "/cmd/yserverd", false},
+		{"fixtures/load", module + "/fixtures/load/loadgen", true},
+		{"fixtures/load", module + "/cmd/yserverd", false},
+		{"elsewhere", "fmt", false},
+	} {
+		violations := checkEdges([]pkg{std, other, {ImportPath: module + "/" + row.from, Imports: []string{row.to}}})
+		require.Equal(t, row.ok, len(violations) == 0, "%s -> %s: %q", row.from, row.to, violations)
+	}
+
+	linked := checkLinked([]pkg{{ImportPath: "a", Imports: []string{"testing"}}, {ImportPath: "testing"}, {ImportPath: "testingx"}})
+	require.Len(t, linked, 1)
+	require.Contains(t, linked[0], "testing is linked into cmd/yserverd by a:")
+	for _, u := range unlinked {
+		require.Len(t, checkLinked([]pkg{{ImportPath: u.path}}), 1)
+	}
+
+	require.Empty(t, checkTopLevel([]string{"gate/", "go.mod", ".gitignore", ".ci/"}))
+	require.Len(t, checkTopLevel([]string{"util/", "notes.txt", ".secret/", "pkg/"}), 4)
+}
