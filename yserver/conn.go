@@ -198,25 +198,15 @@ func (c *conn) releaseHold() {
 // lingerBuffer is what is read at once of what nobody wants any more.
 const lingerBuffer = 8 << 10
 
-// linger reads and forgets until the client has closed its side, so that the
-// close frame is not lost to a reset; the grace of the close bounds it. It
-// returns whether the end was as it should be.
-func (c *conn) linger() bool {
+// linger reads and forgets what the client sends, until it has closed its side
+// or the grace of the close is over.
+func (c *conn) linger() {
 	_ = c.nc.SetReadDeadline(time.Time{})
 	chunk := chunks.Get().(*[]byte)
-	b := (*chunk)[:lingerBuffer]
+	defer chunks.Put(chunk)
 	for {
-		if _, err := c.nc.Read(b); err != nil {
-			break
+		if _, err := c.nc.Read((*chunk)[:lingerBuffer]); err != nil {
+			return
 		}
 	}
-	chunks.Put(chunk)
-
-	p := c.p
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for p.writing && !p.dead {
-		p.waitIdleLocked()
-	}
-	return p.shut
 }

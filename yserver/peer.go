@@ -297,17 +297,7 @@ func (p *peer) run(h *hello) {
 
 	info := p.leaving()
 	p.s.guard(p, "left", func() { p.to.left(p, info) })
-
-	p.mu.Lock()
-	gently := p.shut
-	p.mu.Unlock()
-	if info.code != closeAbnormal {
-		gently = p.conn.linger()
-	}
-	p.mu.Lock()
-	p.fireLocked()
-	p.hangUpLocked(gently)
-	p.mu.Unlock()
+	p.hangUp(info)
 	p.s.forget(p)
 }
 
@@ -332,6 +322,22 @@ func (p *peer) leaving() closeInfo {
 		p.waitIdleLocked()
 	}
 	return info
+}
+
+// hangUp closes the socket once the close frame is out. A client that has not
+// sent one itself may still be sending something else: closing over that would
+// reset the connection and could take the close frame with it.
+func (p *peer) hangUp(info closeInfo) {
+	if !info.clean {
+		p.conn.linger()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.writing && !p.dead {
+		p.waitIdleLocked()
+	}
+	p.fireLocked()
+	p.hangUpLocked(p.shut)
 }
 
 // waitIdleLocked waits until a writer goroutine has taken a step towards its

@@ -82,6 +82,7 @@ type sockets struct {
 	stats   socketStats
 	tick    atomic.Uint32  // of the keepalive walk
 	wg      sync.WaitGroup // goroutines of peers
+	end     sync.Once
 
 	mu    sync.Mutex
 	peers []*peer
@@ -258,10 +259,10 @@ func (s *sockets) guard(p *peer, what string, fn func()) {
 // shutdown refuses new connections, closes those that are still there with 1001
 // and waits until all have left, then ends what newSockets started. When ctx
 // ends first, the sockets are cut; rooms that do not return from their callbacks
-// even then are not waited for, and the error of ctx is returned.
+// even then are not waited for, and the error of ctx is returned; shutdown may
+// be called again.
 func (s *sockets) shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	first := !s.down
 	s.down = true
 	s.mu.Unlock()
 	for _, p := range s.all() {
@@ -284,11 +285,12 @@ func (s *sockets) shutdown(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	if first {
+	s.end.Do(func() {
 		close(s.stop)
 		<-s.walked
-		// With a session alive melody could hang here; there is none.
-		return s.m.Close()
-	}
+		// Melody only ends safely without sessions. It says that it is closed
+		// before, which nobody can have done.
+		_ = s.m.Close()
+	})
 	return nil
 }

@@ -251,3 +251,60 @@ func TestMessagesTravelBothWays(t *testing.T) {
 	require.Equal(t, "ab", string(b))
 	require.Zero(t, c.peer.queued())
 }
+
+func TestShutdownClosesAndWaits(t *testing.T) {
+	st := newSite(t, socketConfig{})
+	var clients []*client
+	for range 50 {
+		clients = append(clients, st.dial())
+	}
+	codes := make(chan int, len(clients))
+	for _, c := range clients {
+		go func() {
+			_, _, err := c.ReadMessage()
+			code, _, _ := closeOf(err)
+			codes <- code
+			_ = c.Close()
+		}()
+	}
+	require.NoError(t, st.s.shutdown(context.Background()))
+	for _, c := range clients {
+		require.Equal(t, closeGoingAway, await(t, codes))
+		require.Len(t, c.room.ends, 1)
+		require.Equal(t, closeInfo{closeGoingAway, shutdownReason, true}, await(t, c.room.ends))
+	}
+	resp, err := http.Get(st.http.URL)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusBadRequest, resp.StatusCode)
+	_ = resp.Body.Close()
+	_, resp, err = websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(st.http.URL, "http"), nil)
+	require.ErrorIs(t, err, websocket.ErrBadHandshake)
+	body, _ := io.ReadAll(resp.Body)
+	require.Contains(t, string(body), errSocketsClosed.Error())
+}
+
+// At the end of its time shutdown cuts who does not answer, and waits for that.
+func TestShutdownCuts(t *testing.T) {
+	st := newSite(t, socketConfig{CloseGrace: time.Hour})
+	c := st.dialRaw(nil)
+	c.peer.push(newFrame(opBinary, kindReply, nil, make([]byte, 32<<20)))
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	require.NoError(t, st.s.shutdown(ctx))
+	require.Equal(t, closeInfo{closeGoingAway, shutdownReason, false}, await(t, c.room.ends))
+}
+
+// A room that never returns is not waited for, and is not forgotten either.
+func TestShutdownWithARoomThatHangs(t *testing.T) {
+	st := newSite(t, socketConfig{CloseGrace: 20 * time.Millisecond})
+	room := newFakeRoom()
+	release := make(chan struct{})
+	room.onRecv = func(*peer, bool, []byte) { <-release }
+	st.dialBusy(room, masked(true, opText, []byte("x")))
+	require.Eventually(t, func() bool { return st.s.stats.bytesIn.Load() > 0 }, soon, time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, st.s.shutdown(ctx), context.DeadlineExceeded)
+	close(release)
+	await(t, room.ends)
+}

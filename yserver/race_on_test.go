@@ -1,0 +1,5 @@
+//go:build race
+
+package yserver
+
+const raceEnabled = true
