@@ -19,10 +19,11 @@ func (d *Doc) applied(u []byte) Applied {
 	for _, id := range t.missing {
 		a.Missing = a.Missing || !d.has(id)
 	}
-	if len(t.marks) > 0 {
+	grown := d.grown()
+	if grown {
 		d.svCache = nil
 	}
-	if len(t.marks) > 0 || len(t.fresh) > 0 {
+	if grown || len(t.fresh) > 0 {
 		d.stateCache = nil
 		a.New = d.encodeNew(u)
 		a.From = t.from
@@ -40,22 +41,21 @@ func (d *Doc) applied(u []byte) Applied {
 // encodeNew returns an update of what became new: the input if it is that.
 func (d *Doc) encodeNew(u []byte) []byte {
 	t := &d.tx
-	for i := range t.marks {
-		t.from = append(t.from, update.ID{Client: t.marks[i].c.id, Clock: t.marks[i].next})
+	for c, from := range d.touched {
+		t.from = append(t.from, update.ID{Client: c.id, Clock: from})
 	}
 	if t.plain {
 		return u
 	}
-	t.pieces = sortPieces(t.newPieces(t.pieces[:0]))
+	t.pieces = sortPieces(d.newPieces(t.pieces[:0]))
 	t.out = appendSpans(appendSections(t.out[:0], t.pieces), t.fresh)
 	return t.out
 }
 
 // newPieces appends what each client got. What is new of a client is what follows on what it had.
-func (t *tx) newPieces(pieces []piece) []piece {
-	for i := range t.marks {
-		m := &t.marks[i]
-		pieces = append(pieces, piece{client: m.c.id, clock: m.next, end: m.c.next, c: m.c})
+func (d *Doc) newPieces(pieces []piece) []piece {
+	for c, from := range d.touched {
+		pieces = append(pieces, piece{client: c.id, clock: from, end: c.next, c: c})
 	}
 	return pieces
 }
@@ -63,7 +63,7 @@ func (t *tx) newPieces(pieces []piece) []piece {
 // encodeLog returns an update of what became new and what was parked.
 func (d *Doc) encodeLog() []byte {
 	t := &d.tx
-	pieces := t.newPieces(t.pieces[:0])
+	pieces := d.newPieces(t.pieces[:0])
 	for _, p := range t.parkings {
 		// What the same update released again is among the new.
 		if p.clock >= d.next(p.client) {

@@ -87,6 +87,7 @@ func (d *Doc) applyStruct(s *update.Struct) error {
 			return &LimitError{LimitClients, int64(d.cfg.MaxClients)}
 		}
 		c = d.insert(s.Client)
+		c.born = t.seq
 		t.current = c
 	}
 	t.mark(c)
@@ -211,8 +212,7 @@ func (d *Doc) releaseStructs() {
 		return
 	}
 	t := &d.tx
-	for i := range t.marks {
-		c := t.marks[i].c
+	for c := range d.touched {
 		for {
 			s, ok := d.parked.take(c.id, c.next)
 			if !ok {
@@ -282,8 +282,7 @@ func (d *Doc) releaseDeletes() {
 		return
 	}
 	t := &d.tx
-	for i := range t.marks {
-		c := t.marks[i].c
+	for c := range d.touched {
 		n := len(t.fresh)
 		d.parked.takeDeletes(c.id, c.next, func(s span) { d.delete(c, s.start, s.end, 0) })
 		t.released = t.released || len(t.fresh) > n

@@ -31,6 +31,8 @@ type client struct {
 
 	// The last struct, in the last chunk: where it begins and where its content does.
 	last, head uint32
+	// The update that brought the client; see tx.seq.
+	born uint64
 	// Where tx.marks may have noted this client down.
 	mark uint32
 	// The bytes of the last chunk may be read by others: they may be added to, but not changed.
@@ -74,6 +76,10 @@ func (c *client) push(raw []byte, head int) {
 		i++
 	}
 	last := &c.chunks[i]
+	if i > 0 && last.buf == nil {
+		// A client that filled a chunk fills another one.
+		last.buf = make([]byte, 0, max(chunkSize, len(raw)))
+	}
 	c.last = uint32(len(last.buf))
 	c.head = c.last + uint32(head)
 	last.buf = append(grow(last.buf, len(raw)), raw...)

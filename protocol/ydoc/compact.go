@@ -26,6 +26,9 @@ func (c *Compacted) Update() []byte { return c.update }
 // Compact returns the document compacted. It may run on any goroutine beside the document's owner, and changes neither the
 // copy nor the document. An error means that the result is not sound, which is a fault of this package.
 func (f *Frozen) Compact() (*Compacted, error) {
+	if f.store.structs+2*f.store.spans.spans >= maxNodes {
+		return nil, fmt.Errorf("compact: more than %d structs", maxNodes)
+	}
 	g := newGraph(&f.store, f.cfg.KeepDeleted)
 	g.analyse()
 	st := g.write()

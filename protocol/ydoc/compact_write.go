@@ -12,7 +12,7 @@ func (g *graph) write() *store {
 	for i, from := range g.st.order {
 		w.c = st.insert(from.id)
 		w.writeClient(i)
-		w.writeDeletes(i)
+		w.c.deleted = *g.deletes(i, &spanWriter{epoch: st.epoch, tally: &st.spans})
 	}
 	st.sorted = len(st.order)
 	return st
@@ -102,23 +102,25 @@ func (w *compactor) joining(n uint32, nd *node) joining {
 	}
 }
 
-// writeDeletes writes the delete set of a client: what was in it, and what is deleted besides.
-func (w *compactor) writeDeletes(client int) {
-	g := w.g
-	sw := spanWriter{epoch: w.st.epoch, tally: &w.st.spans}
+// deletes returns the delete set of a client: what was in it, and what is deleted besides.
+func (g *graph) deletes(client int, w *spanWriter) *spanSet {
+	set := new(spanSet)
 	if g.keep {
-		w.c.deleted = g.st.order[client].deleted.freeze()
-		for _, ch := range w.c.deleted.chunks {
-			for _, s := range ch.spans {
-				w.st.spans.add(s)
+		// Structs were not cut, so that the nodes do not tell all.
+		for all := g.st.order[client].deleted.cursor(); ; {
+			s, ok := all.next()
+			if !ok {
+				break
 			}
+			set.add(w, s.start, s.end)
 		}
 	}
 	for n := g.first[client]; n < g.first[client+1]; n++ {
 		if g.nodes[n].flags&nodeDeleted != 0 {
-			w.c.deleted.add(&sw, g.nodes[n].clock, g.end(n, client))
+			set.add(w, g.nodes[n].clock, g.end(n, client))
 		}
 	}
+	return set
 }
 
 func appendID(dst []byte, id update.ID) []byte {

@@ -46,7 +46,10 @@ type group struct {
 	life   uint8
 }
 
-const noNode = ^uint32(0)
+const (
+	noNode   = ^uint32(0)
+	maxNodes = 1 << 31
+)
 
 const (
 	groupKeyed   = 1 << iota // under a key of a map

@@ -9,7 +9,8 @@ import (
 
 // tx is what one Apply notes down, kept between calls for its memory.
 type tx struct {
-	marks    []mark       // clients that got structs, as they were
+	seq      uint64       // counts updates
+	marks    []mark       // clients that got structs, as they were; those that are new are not among them
 	staged   []run        // runs of structs beyond a gap
 	beyond   []byte       // their bytes
 	missing  []update.ID  // named by structs of the input and unknown when these came
@@ -73,6 +74,7 @@ func trim[T any](s []T, size int) []T {
 
 // reset prepares for another update. Lists are cleared as well: they must not keep a former input alive.
 func (t *tx) reset(d *Doc) {
+	t.seq++
 	t.marks = trim(t.marks, 80)
 	t.staged = trim(t.staged, 48)
 	t.beyond = trim(t.beyond, 1)
@@ -104,20 +106,37 @@ type mark struct {
 	shared bool
 }
 
-// mark notes down a client before its first change.
+// mark notes down a client before its first change. New clients need none: they are the last ones in order.
 func (t *tx) mark(c *client) {
-	if i := int(c.mark); i < len(t.marks) && t.marks[i].c == c {
+	if i := int(c.mark); c.born == t.seq || i < len(t.marks) && t.marks[i].c == c {
 		return
 	}
 	c.mark = uint32(len(t.marks))
-	m := mark{c: c, next: c.next, n: c.n, chunks: len(c.chunks), last: c.last, head: c.head, shared: c.shared}
-	if m.chunks > 0 {
-		last := &c.chunks[m.chunks-1]
-		m.size, m.inLast = len(last.buf), last.n
-		m.count, _ = uvarint(last.buf[c.head:])
+	last := &c.chunks[len(c.chunks)-1]
+	m := mark{
+		c: c, next: c.next, n: c.n, chunks: len(c.chunks), size: len(last.buf), inLast: last.n,
+		last: c.last, head: c.head, shared: c.shared,
 	}
+	m.count, _ = uvarint(last.buf[c.head:])
 	t.marks = append(t.marks, m)
 }
+
+// touched yields the clients that got structs from the update, and the clock after what they had before.
+func (d *Doc) touched(yield func(c *client, from uint64) bool) {
+	for i := range d.tx.marks {
+		if m := &d.tx.marks[i]; !yield(m.c, m.next) {
+			return
+		}
+	}
+	for _, c := range d.order[d.tx.order:] {
+		if !yield(c, 0) {
+			return
+		}
+	}
+}
+
+// grown reports whether any client got structs.
+func (d *Doc) grown() bool { return len(d.tx.marks) > 0 || len(d.order) > d.tx.order }
 
 // rollback makes the store what it was: the structs of the update are gone. Nothing else may have changed yet.
 func (d *Doc) rollback() {
@@ -138,9 +157,6 @@ func (m *mark) restore() {
 	clear(c.chunks[m.chunks:])
 	c.chunks = c.chunks[:m.chunks]
 	c.next, c.n, c.last, c.head, c.shared = m.next, m.n, m.last, m.head, m.shared
-	if m.chunks == 0 {
-		return
-	}
 	last := &c.chunks[m.chunks-1]
 	last.n = m.inLast
 	if count, size := uvarint(last.buf[c.head:]); count != m.count {
