@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"bytes"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/yserverd/yserverd/cmd/yserverd/internal/config"
 )
@@ -409,4 +411,33 @@ func FuzzParse(f *testing.F) {
 			require.NotContains(t, err.Error(), "hunter2hunter2")
 		}
 	})
+}
+
+// TestDocumentation holds docs/configuration.md against the code: its file is valid, has every key, and says the
+// defaults.
+func TestDocumentation(t *testing.T) {
+	text, err := os.ReadFile("../../../../docs/configuration.md")
+	require.NoError(t, err)
+	_, text, found := bytes.Cut(text, []byte("```yaml\n"))
+	require.True(t, found)
+	text, _, found = bytes.Cut(text, []byte("```\n"))
+	require.True(t, found)
+
+	c, err := config.Parse("configuration.md", text, config.Options{PartyName: lower})
+	require.NoError(t, err)
+	want := config.Default()
+	room := config.DefaultRoom()
+	room.Party, room.Type, room.Access, room.YWebSocket.Path = "document-room", "document", "public", "/yjs"
+	want.Rooms["DOCUMENT_ROOM"] = room
+	require.Equal(t, want, c)
+
+	var tree map[string]any
+	require.NoError(t, yaml.Unmarshal(text, &tree))
+	for _, key := range config.Leaves() {
+		var value any = tree
+		for _, step := range strings.Split(strings.ReplaceAll(key, "*", "DOCUMENT_ROOM"), ".") {
+			require.Contains(t, value, step, "%s is not documented", key)
+			value = value.(map[string]any)[step]
+		}
+	}
 }

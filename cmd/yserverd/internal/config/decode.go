@@ -140,6 +140,10 @@ func (l *loader) list(at path, v any, dst reflect.Value) {
 		l.reject(at, "want a list, got "+kind(v))
 		return
 	}
+	if len(items) == 0 {
+		dst.SetZero()
+		return
+	}
 	list := reflect.MakeSlice(dst.Type(), len(items), len(items))
 	for i, item := range items {
 		step := at.at("[" + strconv.Itoa(i) + "]")
