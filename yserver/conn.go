@@ -56,7 +56,7 @@ func (c *conn) Write(b []byte) (int, error) {
 		return 0, net.ErrClosed
 	case !p.greeted:
 		p.greeted = true
-		p.out.addControl(newControlFrame(b, false))
+		p.out.addFirst(newControlFrame(b, false)) // a close may wait already
 		p.flushLocked()
 	case opcode(b[0]&0xf) == opClose:
 		c.writeClose(b)

@@ -127,6 +127,13 @@ func (q *queue) addControl(f *frame) {
 	q.waiting[kindControl] += f.cost()
 }
 
+// addFirst puts a frame before everything. Nothing is half written yet.
+func (q *queue) addFirst(f *frame) {
+	q.frames = slices.Insert(q.frames, q.head, f)
+	q.bytes += f.size()
+	q.waiting[f.kind] += f.cost()
+}
+
 // peek appends the bytes to write next, as long as they fit into both bounds; at
 // least one piece.
 func (q *queue) peek(dst [][]byte, pieces int, size int64) [][]byte {

@@ -1,0 +1,140 @@
+package yserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/yserverd/yserverd/gate"
+	"github.com/yserverd/yserverd/persist"
+)
+
+// Store is the log and the snapshots of documents (spec: package persist has
+// the values; its suite persisttest states the contract by tests).
+//
+// All methods are safe for concurrent use and respect ctx. Slices given to the
+// store are copied before it returns; slices it returns are the caller's.
+type Store interface {
+	// Load returns the newest snapshot and the rows behind it. A document that
+	// was never written is Exists false without an error, and loading writes
+	// nothing. One that cannot be decoded is an error, never an empty document.
+	Load(ctx context.Context, key persist.Key) (persist.Document, error)
+	// LoadAfter returns the rows behind seq, in order.
+	LoadAfter(ctx context.Context, key persist.Key, seq persist.Seq) ([]persist.Update, error)
+	// Append commits rows of many documents at once. Each document succeeds or
+	// fails by itself in its result; an error means that the outcome is unknown
+	// for all of them.
+	Append(ctx context.Context, appends []persist.Append) ([]persist.Result, error)
+	// Compact records a snapshot that covers the rows up to upTo and deletes
+	// them, in one transaction.
+	Compact(ctx context.Context, key persist.Key, epoch persist.Epoch, upTo persist.Seq, snapshot []byte) error
+}
+
+// Config is what a server is made of. Everything but Store has a default.
+type Config struct {
+	// Store keeps the documents. Required. The server does not close it.
+	Store Store
+	// Origin decides which browser pages may connect. Nil allows requests
+	// without an Origin and those of the same host.
+	Origin *gate.OriginPolicy
+	// Prefixes are the path prefixes of the PartyServer routes. Nil means
+	// "parties" and "realtime".
+	Prefixes []string
+	// Reserved are first path segments that never reach a y-websocket mount,
+	// beside the prefixes, "healthz" and "readyz".
+	Reserved []string
+	// Logger receives structured logs. Nil discards them.
+	Logger *slog.Logger
+	// CommitInterval bounds how often the store is asked to commit: the first
+	// after a pause at once, then once per interval. Zero means 10 ms.
+	CommitInterval time.Duration
+	// StoreTimeout bounds one call of the store. Zero means 30 s.
+	StoreTimeout time.Duration
+	// LoadTimeout bounds loading a room, hooks included. Zero means 30 s.
+	LoadTimeout time.Duration
+	// Limits bound the whole process.
+	Limits ServerLimits
+	// ClientAddr returns the address that limits and logs use for a request.
+	// Nil means its RemoteAddr without the port.
+	ClientAddr func(*http.Request) string
+}
+
+// ServerLimits bound all rooms together. Zero means the default given.
+type ServerLimits struct {
+	Connections      int   // 100,000
+	ConnectionsPerIP int   // no limit
+	Rooms            int   // in memory at once; 100,000
+	DocumentBytes    int64 // documents in memory; 4 GiB
+	InboundBytes     int64 // frames over 1 MiB being received; 512 MiB
+}
+
+func (c Config) withDefaults() Config {
+	if c.Origin == nil {
+		c.Origin, _ = gate.NewOriginPolicy(gate.OriginConfig{}) // the zero config is valid
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Prefixes == nil {
+		c.Prefixes = []string{"parties", "realtime"}
+	}
+	if c.ClientAddr == nil {
+		c.ClientAddr = remoteHost
+	}
+	setDefault(&c.CommitInterval, 10*time.Millisecond)
+	setDefault(&c.StoreTimeout, 30*time.Second)
+	setDefault(&c.LoadTimeout, 30*time.Second)
+	setDefault(&c.Limits.Connections, 100_000)
+	setDefault(&c.Limits.Rooms, 100_000)
+	setDefault(&c.Limits.DocumentBytes, 4<<30)
+	setDefault(&c.Limits.InboundBytes, 512<<20)
+	return c
+}
+
+func (c Config) validate(parties []Party) error {
+	if c.Store == nil {
+		return errors.New("no store: set Config.Store")
+	}
+	if len(parties) == 0 {
+		return errors.New("no party: a server without rooms answers nothing")
+	}
+	names, mounts := map[string]bool{}, map[string]string{}
+	for _, p := range parties {
+		if err := p.validate(); err != nil {
+			return err
+		}
+		if names[p.Name] {
+			return fmt.Errorf("two parties are named %q", p.Name)
+		}
+		names[p.Name] = true
+		if p.YWebSocket == "" {
+			continue
+		}
+		mount := strings.Trim(p.YWebSocket, "/")
+		if other, taken := mounts[mount]; taken {
+			return fmt.Errorf("parties %q and %q share the y-websocket path %q", other, p.Name, p.YWebSocket)
+		}
+		mounts[mount] = p.Name
+		if first, _, _ := strings.Cut(mount, "/"); mount != "" && c.reserved()[first] {
+			return fmt.Errorf("party %q: y-websocket path %q: %q is taken by the server", p.Name, p.YWebSocket, first)
+		}
+	}
+	return nil
+}
+
+// reserved is the set of first path segments that no y-websocket mount sees.
+func (c Config) reserved() map[string]bool {
+	set := map[string]bool{"healthz": true, "readyz": true}
+	for _, p := range c.Prefixes {
+		first, _, _ := strings.Cut(strings.Trim(p, "/"), "/")
+		set[first] = true
+	}
+	for _, s := range c.Reserved {
+		set[strings.Trim(s, "/")] = true
+	}
+	return set
+}

@@ -1,0 +1,41 @@
+package yserver
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"testing"
+
+	"github.com/yserverd/yserverd/gate"
+)
+
+// NewTestRouter returns a function that says where a path leads: "party room",
+// "y party room" on a y-websocket mount, or the status.
+func NewTestRouter(tb testing.TB, prefixes []string, parties ...Party) func(path string) string {
+	tb.Helper()
+	var ps []*party
+	for _, p := range parties {
+		ps = append(ps, &party{Party: p})
+	}
+	rt := newRouter(Config{Prefixes: prefixes}, ps)
+	return func(path string) string {
+		got, bad := rt.match(httptest.NewRequest(http.MethodGet, path, nil))
+		prefix := ""
+		if got.ymnt {
+			prefix = "y "
+		}
+		switch {
+		case bad != nil && bad.status == 0:
+			return "404"
+		case bad != nil:
+			return prefix + strconv.Itoa(bad.status)
+		}
+		return prefix + got.party.Name + " " + got.room
+	}
+}
+
+// RefuseAll is a rule that admits nobody.
+func RefuseAll(context.Context, *gate.Request) (gate.Decision, error) {
+	return gate.Decision{}, &gate.Refusal{Status: http.StatusForbidden, Layer: gate.LayerAccess, Code: "NO", Message: "nobody"}
+}

@@ -1,0 +1,247 @@
+package yserver
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/yserverd/yserverd/gate"
+	"github.com/yserverd/yserverd/persist"
+)
+
+// partykitHeader begins the headers that partyserver's router sets for its
+// objects; from a client they are forged.
+const partykitHeader = "X-Partykit-"
+
+// ServeHTTP routes a request to a room: /<prefix>/<party>/<room> as partyserver
+// does, and the y-websocket mounts. What is nobody's is 404.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rt, bad := s.router.match(r)
+	upgrade := strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+	switch {
+	case bad != nil && rt.ymnt && upgrade:
+		s.refuse(w, r, rt, &gate.Refusal{Status: bad.status, Layer: gate.LayerValidation, Code: gate.CodeRoomID, Message: bad.body})
+		return
+	case bad != nil && bad.status != 0:
+		plain(w, bad.status, bad.body)
+		return
+	case bad != nil, rt.ymnt && !upgrade:
+		plain(w, http.StatusNotFound, "Not Found")
+		return
+	}
+	if !upgrade && rt.party.CORS {
+		s.cfg.Origin.SetCORS(w.Header(), r)
+		if r.Method == http.MethodOptions {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+	}
+	if err := checkUpgrade(r); upgrade && err != nil {
+		w.Header().Set("Sec-WebSocket-Version", "13")
+		plain(w, upgradeStatus(err), "Bad Request")
+		return
+	}
+	stripPartykit(r.Header)
+	if s.draining.Load() {
+		s.refuse(w, r, rt, unavailable("DRAINING", "the server is restarting", time.Second))
+		return
+	}
+	decision, err := s.admit(r, rt)
+	switch {
+	case err != nil:
+		s.refuse(w, r, rt, asRefusal(err))
+	case upgrade:
+		s.connect(w, r, rt, decision)
+	default:
+		plain(w, http.StatusNotFound, "Not implemented")
+	}
+}
+
+// admit asks origin and gate. The room is not touched.
+func (s *Server) admit(r *http.Request, rt route) (gate.Decision, error) {
+	if err := s.cfg.Origin.Check(r); err != nil {
+		return gate.Decision{}, err
+	}
+	return rt.party.Access(r.Context(), &gate.Request{HTTP: r, Party: rt.party.Name, Room: rt.room})
+}
+
+// connect loads the room, upgrades the request and joins.
+func (s *Server) connect(w http.ResponseWriter, r *http.Request, rt route, d gate.Decision) {
+	addr := s.cfg.ClientAddr(r)
+	if !s.connected(addr) {
+		s.refuse(w, r, rt, unavailable("TOO_MANY_CONNECTIONS", "too many connections", 5*time.Second))
+		return
+	}
+	id := roomID{rt.party.Name, rt.room}
+	e, err := s.registry.acquire(r.Context(), id, func(e *entry) (*room, error) { return s.loadRoom(rt.party, e) })
+	if err != nil {
+		s.released(addr)
+		s.refuseLoad(w, r, rt, err)
+		return
+	}
+	defer s.registry.release(e)
+	m := newMember(e.room, rt, r, d, addr)
+	m.peer, err = rt.party.sockets.accept(w, r, acceptOptions{receiver: m, keepalive: true})
+	if err != nil {
+		s.released(addr)
+		m.conn.end()
+		unavailable("UPGRADE_FAILED", "the connection cannot be upgraded now", time.Second).Write(w)
+		return
+	}
+	if err := e.room.join(m); err != nil {
+		m.peer.close(closeTryLater, err.Error())
+	}
+	m.peer.start()
+}
+
+// newMember makes the member of a request that was admitted.
+func newMember(room *room, rt route, r *http.Request, d gate.Decision, addr string) *member {
+	query := r.URL.Query()
+	id := query.Get("_pk")
+	lifetime, end := context.WithCancel(context.Background())
+	m := &member{room: room, ymnt: rt.ymnt, lifetime: lifetime, gone: true}
+	m.conn = &Connection{
+		id: id, uri: requestURI(r), addr: addr, room: room.api, identity: d.Identity,
+		member: m, ended: lifetime.Done(), end: end,
+	}
+	if id == "" {
+		m.conn.id = newConnectionID()
+	}
+	m.speaksText.Store(id != "")
+	m.readOnly.Store(!d.Write)
+	if perSecond := rt.party.Limits.MessagesPerSecond; perSecond > 0 {
+		m.limiter = rate.NewLimiter(rate.Limit(perSecond), int(max(1, perSecond)))
+	}
+	return m
+}
+
+// connected counts a connection, unless there are too many.
+func (s *Server) connected(addr string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.total >= s.cfg.Limits.Connections {
+		return false
+	}
+	if most := s.cfg.Limits.ConnectionsPerIP; most > 0 {
+		if s.perIP[addr] >= most {
+			return false
+		}
+		s.perIP[addr]++
+	}
+	s.total++
+	return true
+}
+
+// released ends the count of a connection.
+func (s *Server) released(addr string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.total--
+	if s.cfg.Limits.ConnectionsPerIP == 0 {
+		return
+	}
+	if s.perIP[addr]--; s.perIP[addr] <= 0 {
+		delete(s.perIP, addr)
+	}
+}
+
+// refuse answers a request that may not go on: with its status, or, to a
+// y-websocket client, which stops trying on 44xx close codes alone, with an
+// upgrade and a close.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, rt route, refusal *gate.Refusal) {
+	if !rt.ymnt {
+		refusal.Write(w)
+		return
+	}
+	s.closeAtOnce(w, r, rt, refusal.CloseCode(), refusal.Message)
+}
+
+// refuseLoad answers when the room could not be had.
+func (s *Server) refuseLoad(w http.ResponseWriter, r *http.Request, rt route, err error) {
+	switch {
+	case errors.Is(err, persist.ErrDeleted):
+		s.refuse(w, r, rt, &gate.Refusal{Status: http.StatusGone, Layer: gate.LayerValidation, Code: "DELETED", Message: "the document was deleted"})
+	case rt.ymnt:
+		s.closeAtOnce(w, r, rt, closeTryLater, "the document cannot be loaded now")
+	default:
+		unavailable("LOAD_FAILED", "the room cannot be loaded now", time.Second).Write(w)
+	}
+}
+
+// closeAtOnce upgrades a request for no other purpose than a close code.
+func (s *Server) closeAtOnce(w http.ResponseWriter, r *http.Request, rt route, code int, reason string) {
+	p, err := rt.party.sockets.accept(w, r, acceptOptions{receiver: strangers{}})
+	if err != nil {
+		unavailable("UPGRADE_FAILED", "the connection cannot be upgraded now", time.Second).Write(w)
+		return
+	}
+	p.close(code, reason)
+	p.start()
+}
+
+// strangers is the receiver of a socket that belongs to no room.
+type strangers struct{}
+
+func (strangers) receive(*peer, bool, []byte) {}
+func (strangers) drained(*peer)               {}
+func (strangers) left(*peer, closeInfo)       {}
+
+// upgradeStatus is the status that answers a handshake which is none.
+func upgradeStatus(err error) int {
+	var bad *upgradeError
+	if errors.As(err, &bad) {
+		return bad.Status
+	}
+	return http.StatusBadRequest
+}
+
+func asRefusal(err error) *gate.Refusal {
+	var refusal *gate.Refusal
+	if errors.As(err, &refusal) {
+		return refusal
+	}
+	return unavailable("UNAVAILABLE", "access cannot be decided now", time.Second)
+}
+
+func unavailable(code, message string, retry time.Duration) *gate.Refusal {
+	return &gate.Refusal{Status: http.StatusServiceUnavailable, Layer: gate.LayerAccess, Code: code, Message: message, RetryAfter: retry}
+}
+
+func plain(w http.ResponseWriter, status int, body string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(body)) // the client may be gone
+}
+
+func stripPartykit(h http.Header) {
+	for name := range h {
+		if strings.HasPrefix(http.CanonicalHeaderKey(name), partykitHeader) {
+			delete(h, name)
+		}
+	}
+}
+
+// requestURI rebuilds the URL of an upgrade, as partyserver's connection.uri.
+func requestURI(r *http.Request) string {
+	u := url.URL{Scheme: "http", Host: r.Host, Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
+	if r.TLS != nil {
+		u.Scheme = "https"
+	}
+	return u.String()
+}
+
+// remoteHost is the address of a request without its port.
+func remoteHost(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}

@@ -1,0 +1,136 @@
+package yserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/yserverd/yserverd/persist"
+	"github.com/yserverd/yserverd/protocol/ydoc"
+)
+
+// errCorrupt means that what the store has of a document does not decode. The
+// document is refused, and its bytes stay as they are.
+var errCorrupt = errors.New("stored document does not decode")
+
+// loaded is a document from the store.
+type loaded struct {
+	doc       *ydoc.Doc
+	seq       persist.Seq
+	epoch     persist.Epoch
+	tailRows  int
+	tailBytes int64
+}
+
+// loadRoom loads the document of a room and starts the room.
+func (s *Server) loadRoom(p *party, e *entry) (*room, error) {
+	if s.counters.documentBytes.Load() > s.cfg.Limits.DocumentBytes {
+		return nil, errTooManyBytes
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.LoadTimeout)
+	defer cancel()
+	l, err := s.loadDocument(ctx, p, e.id)
+	if err != nil {
+		s.counters.loadFailures.Add(1)
+		s.log.Error("room cannot be loaded", "party", e.id.party, "room", e.id.room, "err", err)
+		return nil, err
+	}
+	s.counters.loads.Add(1)
+	r := newRoom(s, p, e, l)
+	s.rooms.Add(1)
+	go func() {
+		defer s.rooms.Done()
+		r.run()
+	}()
+	return r, nil
+}
+
+func (s *Server) loadDocument(ctx context.Context, p *party, id roomID) (loaded, error) {
+	key := persist.Key{Party: id.party, Room: id.room}
+	stored, err := s.cfg.Store.Load(ctx, key)
+	if err != nil {
+		return loaded{}, err
+	}
+	l, err := replay(stored, p.docConfig())
+	if err != nil {
+		return loaded{}, err
+	}
+	if p.Document.OnLoad == nil {
+		return l, nil
+	}
+	seed, err := s.callOnLoad(ctx, p, id)
+	if err != nil {
+		return loaded{}, fmt.Errorf("onLoad: %w", err)
+	}
+	if l.seq > 0 || len(seed) == 0 {
+		return l, nil // it is no longer new, or there is nothing to begin with
+	}
+	return s.seed(ctx, p, key, l, seed)
+}
+
+// replay makes the document of a snapshot and the rows behind it.
+func replay(stored persist.Document, cfg ydoc.Config) (loaded, error) {
+	l := loaded{doc: ydoc.New(cfg), seq: stored.Seq, epoch: stored.Epoch, tailRows: len(stored.Tail)}
+	if stored.Snapshot.Data != nil {
+		if _, err := l.doc.Apply(stored.Snapshot.Data); err != nil {
+			return loaded{}, fmt.Errorf("%w: snapshot at %d: %w", errCorrupt, stored.Snapshot.Seq, err)
+		}
+	}
+	for _, row := range stored.Tail {
+		if _, err := l.doc.Apply(row.Data); err != nil {
+			return loaded{}, fmt.Errorf("%w: row %d: %w", errCorrupt, row.Seq, err)
+		}
+		l.tailBytes += int64(len(row.Data))
+	}
+	return l, nil
+}
+
+func (s *Server) callOnLoad(ctx context.Context, p *party, id roomID) (seed []byte, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.counters.hookPanics.Add(1)
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	return p.Document.OnLoad(ctx, &Room{srv: s, id: id})
+}
+
+// seed stores the initial content of a new document, before anybody is let in.
+// It is appended as the first row or not at all, so no restart and no race of
+// servers doubles it: whoever comes second loads what the first wrote.
+func (s *Server) seed(ctx context.Context, p *party, key persist.Key, l loaded, seed []byte) (loaded, error) {
+	applied, err := l.doc.Apply(seed)
+	if err != nil {
+		return loaded{}, fmt.Errorf("onLoad: its update does not apply: %w", err)
+	}
+	if applied.Log == nil {
+		return l, nil
+	}
+	results, err := s.cfg.Store.Append(ctx, []persist.Append{{Key: key, Epoch: l.epoch, Updates: [][]byte{applied.Log}}})
+	if err == nil {
+		err = results[0].Err
+	}
+	if errors.Is(err, persist.ErrConflict) {
+		stored, err := s.cfg.Store.Load(ctx, key)
+		if err != nil {
+			return loaded{}, err
+		}
+		return replay(stored, p.docConfig())
+	}
+	if err != nil {
+		return loaded{}, fmt.Errorf("store initial content: %w", err)
+	}
+	l.seq = results[0].Seq
+	l.tailRows, l.tailBytes = 1, int64(len(applied.Log))
+	return l, nil
+}
+
+// docConfig is how the documents of the party are kept.
+func (p *party) docConfig() ydoc.Config {
+	return ydoc.Config{
+		MaxBytes:        p.Limits.Document,
+		MaxPendingBytes: p.Limits.Pending,
+		Nesting:         p.Limits.Nesting,
+		KeepDeleted:     p.Document.KeepDeleted,
+	}
+}

@@ -1,0 +1,509 @@
+package yserver_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/yserverd/yserverd/persist"
+	"github.com/yserverd/yserverd/persist/persisttest"
+	"github.com/yserverd/yserverd/protocol"
+	"github.com/yserverd/yserverd/yserver"
+)
+
+// gatedStore lets a test decide when appends commit.
+type gatedStore struct {
+	yserver.Store
+	mu     sync.Mutex
+	gate   chan struct{} // nil: open
+	fail   error
+	loads  atomic.Int64
+	loadIn chan struct{} // when set, Load waits for it to be closed
+}
+
+func newGatedStore() *gatedStore { return &gatedStore{Store: persisttest.NewMemory()} }
+
+func (s *gatedStore) Load(ctx context.Context, k persist.Key) (persist.Document, error) {
+	s.loads.Add(1)
+	if s.loadIn != nil {
+		<-s.loadIn
+	}
+	return s.Store.Load(ctx, k)
+}
+
+func (s *gatedStore) Append(ctx context.Context, a []persist.Append) ([]persist.Result, error) {
+	s.mu.Lock()
+	gate, fail := s.gate, s.fail
+	s.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
+	if fail != nil {
+		return nil, fail
+	}
+	return s.Store.Append(ctx, a)
+}
+
+// hold makes appends wait until the returned function is called.
+func (s *gatedStore) hold() (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	gate := make(chan struct{})
+	s.gate = gate
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		s.gate = nil
+		s.mu.Unlock()
+		close(gate)
+	})
+}
+
+func (s *gatedStore) setFail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = err
+}
+
+func withStore(s yserver.Store) func(*yserver.Config, *yserver.Party) {
+	return func(c *yserver.Config, _ *yserver.Party) { c.Store = s }
+}
+
+func withDocument(d yserver.Document) func(*yserver.Config, *yserver.Party) {
+	return func(_ *yserver.Config, p *yserver.Party) { p.Document = &d }
+}
+
+const helloUpdate = "01 01 01 00 04 01 01 74 02 68 69 00" // client 1 inserts "hi" into text t
+
+func TestGreetingIsStep1ThenPresence(t *testing.T) {
+	k := start(t)
+	a := k.dial("/parties/main/r")
+	a.expect("00 00 01 00")
+	a.update(typed(1, 0, "hi"))
+	a.presence(1, 1, `{"n":"A"}`)
+	a.expect("01 0d 01 01 01 09 7b226e223a2241227d")
+	a.expect("00 02 0c" + helloUpdate)
+	b := k.dial("/parties/main/r")
+	b.expect("00 00 03 01 01 02")
+	b.expect("01 0d 01 01 01 09 7b226e223a2241227d")
+}
+
+func TestStep1IsAlwaysAnsweredWithStep2(t *testing.T) {
+	k := start(t)
+	a := k.dial("/parties/main/r")
+	a.expect("00 00 01 00")
+	a.step1([]byte{0})
+	a.expect("00 01 02 00 00")
+	a.update(typed(1, 0, "hi"))
+	a.expect("00 02 0c" + helloUpdate)
+	a.step1([]byte{0})
+	a.expect("00 01 0c" + helloUpdate)
+	a.step1([]byte{1, 1, 2})
+	a.expect("00 01 02 00 00")
+}
+
+func TestOthersGetAnUpdateAtOnceAndItsSenderAfterTheCommit(t *testing.T) {
+	store := newGatedStore()
+	k := start(t, withStore(store))
+	a, _ := k.join("/parties/main/r")
+	b, _ := k.join("/parties/main/r")
+	release := store.hold()
+	defer release()
+	a.update(typed(1, 0, "hi"))
+	b.expect("00 02 0c" + helloUpdate)
+	a.silence()
+	release()
+	a.expect("00 02 0c" + helloUpdate)
+}
+
+func TestCommittedDurabilityHoldsEverybody(t *testing.T) {
+	store := newGatedStore()
+	k := start(t, withStore(store), withDocument(yserver.Document{Durability: yserver.DurabilityCommitted}))
+	a, _ := k.join("/parties/main/r")
+	b, _ := k.join("/parties/main/r")
+	release := store.hold()
+	defer release()
+	a.update(typed(1, 0, "hi"))
+	b.silence()
+	release()
+	b.expect("00 02 0c" + helloUpdate)
+	a.expect("00 02 0c" + helloUpdate)
+}
+
+func TestSendersGetTheOthersPartWithoutACommit(t *testing.T) {
+	store := newGatedStore()
+	k := start(t, withStore(store))
+	a, _ := k.join("/parties/main/r")
+	b, _ := k.join("/parties/main/r")
+	release := store.hold()
+	defer release()
+	a.update(typed(1, 0, "a"))
+	b.update(typed(2, 0, "b"))
+	require.Equal(t, typed(2, 0, "b"), a.frame(protocol.SyncUpdate), "a lacks b's part")
+	require.Equal(t, typed(1, 0, "a"), b.frame(protocol.SyncUpdate), "b lacks a's part")
+	a.silence()
+	b.silence()
+	release()
+	require.Equal(t, typed(1, 0, "a"), a.frame(protocol.SyncUpdate), "a's echo")
+	require.Equal(t, typed(2, 0, "b"), b.frame(protocol.SyncUpdate), "b's echo")
+}
+
+func TestStep2AndStep1WaitForTheAppendInFlight(t *testing.T) {
+	store := newGatedStore()
+	k := start(t, withStore(store))
+	a, _ := k.join("/parties/main/r")
+	release := store.hold()
+	defer release()
+	a.update(typed(1, 0, "hi"))
+	a.step1([]byte{0})
+	b := k.dial("/parties/main/r")
+	b.step1([]byte{0})
+	b.silence()
+	a.silence()
+	release()
+	b.expect("00 00 03 01 01 02")
+	b.expect("00 01 0c" + helloUpdate)
+	require.Contains(t, []protocol.SyncType{protocol.SyncStep2, protocol.SyncUpdate}, kindOf(t, a.next()))
+	require.Contains(t, []protocol.SyncType{protocol.SyncStep2, protocol.SyncUpdate}, kindOf(t, a.next()))
+}
+
+func kindOf(t *testing.T, frame []byte) protocol.SyncType {
+	t.Helper()
+	msg, err := protocol.Parse(frame)
+	require.NoError(t, err)
+	require.Equal(t, protocol.MessageSync, msg.Type)
+	return msg.Sync
+}
+
+func TestSyncStatusComesBackAfterTheCommit(t *testing.T) {
+	store := newGatedStore()
+	k := start(t, withStore(store))
+	a, _ := k.join("/parties/main/r")
+	a.send([]byte{102, 7})
+	a.expect("66 07") // nothing waits
+	release := store.hold()
+	defer release()
+	a.update(typed(1, 0, "hi"))
+	a.send([]byte{102, 8, 9})
+	a.silence()
+	release()
+	a.expect("00 02 0c" + helloUpdate)
+	a.expect("66 08 09")
+}
+
+func TestAKnownUncommittedUpdateIsAcknowledgedWithItsCommit(t *testing.T) {
+	store := newGatedStore()
+	k := start(t, withStore(store))
+	a, _ := k.join("/parties/main/r")
+	b, _ := k.join("/parties/main/r")
+	release := store.hold()
+	defer release()
+	a.update(typed(1, 0, "hi"))
+	b.expect("00 02 0c" + helloUpdate)
+	b.update(typed(1, 0, "hi"))
+	b.send([]byte{102, 1})
+	b.silence()
+	release()
+	b.expect("66 01")
+}
+
+func TestDuplicatesAreNotSentAgain(t *testing.T) {
+	k := start(t)
+	a, _ := k.join("/parties/main/r")
+	b, _ := k.join("/parties/main/r")
+	a.update(typed(1, 0, "hi"))
+	b.frame(protocol.SyncUpdate)
+	a.frame(protocol.SyncUpdate)
+	a.update(typed(1, 0, "hi"))
+	a.send([]byte{102})
+	a.expect("66")
+	b.silence()
+}
+
+func TestAnEarlyUpdateIsParkedThenSentToEverybody(t *testing.T) {
+	k := start(t)
+	a, _ := k.join("/parties/main/r")
+	b, _ := k.join("/parties/main/r")
+	a.update(typed(1, 2, "!!"))
+	require.Equal(t, []byte{0}, a.frame(protocol.SyncStep1), "the sender is asked for what is missing")
+	b.silence()
+	b.update(typed(1, 0, "hi"))
+	for _, w := range []*wire{a, b} {
+		doc := w.collect(4)
+		holds(t, doc, 1, 4)
+	}
+	holds(t, k.stored("r"), 1, 4)
+}
+
+func TestPresenceIsOwnedByTheLastWriterAndRemovedOnClose(t *testing.T) {
+	k := start(t)
+	a, _ := k.join("/parties/main/r")
+	b, _ := k.join("/parties/main/r")
+	a.presence(7, 3, `{"x":1}`)
+	a.expect("01 0b 01 07 03 07 7b2278223a317d")
+	b.expect("01 0b 01 07 03 07 7b2278223a317d")
+	require.NoError(t, a.conn.Close()) // unclean
+	b.expect("01 08 01 07 03 04 6e756c6c")
+	// The same id comes back and drops again: no ghost.
+	c, _ := k.join("/parties/main/r")
+	c.presence(7, 4, `{"x":2}`)
+	b.expect("01 0b 01 07 04 07 7b2278223a327d")
+	require.NoError(t, c.conn.Close())
+	b.expect("01 08 01 07 04 04 6e756c6c")
+	// A newcomer sees nobody.
+	d := k.dial("/parties/main/r")
+	d.expect("00 00 01 00")
+	d.silence()
+}
+
+func TestPresenceIsMergedToTheNewest(t *testing.T) {
+	k := start(t, withDocument(yserver.Document{AwarenessInterval: 200 * time.Millisecond}))
+	a, _ := k.join("/parties/main/r")
+	b, _ := k.join("/parties/main/r")
+	for clock := uint64(1); clock <= 20; clock++ {
+		a.presence(7, clock, "1")
+	}
+	a.send([]byte{102})
+	frames := 0
+	for last := uint64(0); last != 20; frames++ {
+		msg, err := protocol.Parse(b.next())
+		require.NoError(t, err)
+		entries, err := protocol.ParseAwareness(nil, msg.Payload, protocol.AwarenessLimits{})
+		require.NoError(t, err)
+		last = entries[0].Clock
+	}
+	require.LessOrEqual(t, frames, 3, "frames for 20 states")
+}
+
+func TestGarbageIsCountedAndHarmsNobody(t *testing.T) {
+	k := start(t)
+	a, _ := k.join("/parties/main/r")
+	b, _ := k.join("/parties/main/r")
+	for _, frame := range []string{"", "\x00", "\x00\x02", "\x00\x02\x05\x01", "\x00\x02\x02\xff\xff", "\x01\x04\x01\x01", "\x00\x09\x00", "\x63garbage", "\x03", "\x80"} {
+		a.send([]byte(frame))
+	}
+	a.sendText("hello?")
+	a.update(typed(1, 0, "hi"))
+	b.expect("00 02 0c" + helloUpdate)
+	a.expect("00 02 0c" + helloUpdate)
+	require.Positive(t, k.Srv.Stats().BadFrames)
+}
+
+func TestReadOnlyReadsAndIsToldOnce(t *testing.T) {
+	readOnly := func(c *yserver.Connection) bool { return c.ID() == "viewer" }
+	k := start(t, withDocument(yserver.Document{IsReadOnly: readOnly}))
+	a, _ := k.join("/parties/main/r")
+	v, _ := k.join("/parties/main/r?_pk=viewer")
+	v.send(protocol.AppendSyncStep2(nil, []byte{0, 0})) // no attempt to write
+	v.update(typed(2, 0, "no"))
+	v.expect("02 00 09 726561642d6f6e6c79")
+	v.update(typed(2, 2, "no"))
+	a.update(typed(1, 0, "hi"))
+	v.expect("00 02 0c" + helloUpdate)
+	v.presence(9, 1, "1")
+	v.expect("01 05 01 09 01 01 31")
+	v.step1([]byte{0})
+	v.expect("00 01 0c" + helloUpdate)
+	require.EqualValues(t, 3, k.Srv.Stats().RefusedWrites)
+}
+
+func TestALimitIsToldAndMakesReadOnly(t *testing.T) {
+	k := start(t, func(_ *yserver.Config, p *yserver.Party) { p.Limits.Pending = 200 })
+	a, _ := k.join("/parties/main/r")
+	a.update(typed(1, 10, string(make([]byte, 400))))
+	msg, err := protocol.Parse(a.next())
+	require.NoError(t, err)
+	require.Equal(t, protocol.MessageAuth, msg.Type)
+	a.update(typed(1, 0, "hi"))
+	a.silence()
+	require.EqualValues(t, 1, k.Srv.Stats().OverLimit)
+}
+
+func TestOneLoadForAThousandClients(t *testing.T) {
+	store := newGatedStore()
+	store.loadIn = make(chan struct{})
+	k := start(t, withStore(store))
+	const n = 100
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			w, _, err := k.tryDial("/parties/main/r")
+			if err == nil {
+				w.expect("00 00 01 00")
+			}
+			require.NoError(t, err)
+		})
+	}
+	eventually(t, "a load", func() bool { return store.loads.Load() > 0 })
+	close(store.loadIn)
+	wg.Wait()
+	require.EqualValues(t, 1, store.loads.Load())
+	require.Equal(t, 1, k.Srv.Stats().Rooms)
+}
+
+// brokenStore cannot load.
+type brokenStore struct{ yserver.Store }
+
+func (brokenStore) Load(context.Context, persist.Key) (persist.Document, error) {
+	return persist.Document{}, errors.New("disk on fire")
+}
+
+func TestADocumentThatCannotBeLoadedIsRefused(t *testing.T) {
+	k := start(t, withStore(brokenStore{persisttest.NewMemory()}))
+	_, resp, err := k.tryDial("/parties/main/r")
+	require.Error(t, err)
+	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+	require.Equal(t, "1", resp.Header.Get("Retry-After"))
+	k.dial("/yjs/r").expectClose(1013)
+	require.Zero(t, k.Srv.Stats().Rooms)
+}
+
+func TestARestartKeepsTheDocument(t *testing.T) {
+	store := persisttest.NewMemory()
+	first := start(t, withStore(store))
+	a, _ := first.join("/parties/main/r")
+	a.update(typed(1, 0, "hi"))
+	a.frame(protocol.SyncUpdate)
+	first.Stop()
+	a.expectClose(1012)
+	second := start(t, withStore(store))
+	_, doc := second.join("/parties/main/r")
+	holds(t, doc, 1, 2)
+}
+
+func TestTheLogIsFoldedIntoASnapshot(t *testing.T) {
+	k := start(t, withDocument(yserver.Document{SnapshotUpdates: 5}))
+	a, _ := k.join("/parties/main/r")
+	for clock := range uint64(40) {
+		a.update(typed(1, clock, "x"))
+		a.frame(protocol.SyncUpdate)
+	}
+	eventually(t, "a snapshot", func() bool { return k.Srv.Stats().Folds > 0 })
+	require.Zero(t, k.Srv.Stats().FoldFailures)
+	d, err := k.Store.Load(t.Context(), persist.Key{Party: "main", Room: "r"})
+	require.NoError(t, err)
+	require.NotNil(t, d.Snapshot.Data)
+	require.Less(t, len(d.Tail), 40)
+	holds(t, k.stored("r"), 1, 40)
+	a.update(typed(1, 40, "x"))
+	a.frame(protocol.SyncUpdate)
+	_, doc := k.join("/parties/main/r")
+	holds(t, doc, 1, 41)
+}
+
+func TestAnEmptyRoomLeavesMemoryAndComesBack(t *testing.T) {
+	k := start(t, func(_ *yserver.Config, p *yserver.Party) { p.UnloadAfter = 10 * time.Millisecond })
+	a, _ := k.join("/parties/main/r")
+	a.update(typed(1, 0, "hi"))
+	a.frame(protocol.SyncUpdate)
+	require.NoError(t, a.conn.Close())
+	eventually(t, "unload", func() bool { return k.Srv.Stats().Rooms == 0 })
+	require.Zero(t, k.Srv.Stats().DocumentBytes)
+	_, doc := k.join("/parties/main/r")
+	holds(t, doc, 1, 2)
+}
+
+func TestAFailingStoreLosesNothingAndAcknowledgesNothing(t *testing.T) {
+	store := newGatedStore()
+	k := start(t, withStore(store))
+	a, _ := k.join("/parties/main/r")
+	b, _ := k.join("/parties/main/r")
+	store.setFail(errors.New("no space left"))
+	a.update(typed(1, 0, "hi"))
+	b.expect("00 02 0c" + helloUpdate)
+	a.silence()
+	eventually(t, "not ready", func() bool { return k.Srv.Ready() != nil })
+	require.Positive(t, k.Srv.Stats().PendingBytes)
+	store.setFail(nil)
+	a.expect("00 02 0c" + helloUpdate)
+	require.NoError(t, k.Srv.Ready())
+	require.Zero(t, k.Srv.Stats().PendingBytes)
+	holds(t, k.stored("r"), 1, 2)
+}
+
+// lossyStore commits and then says that it does not know.
+type lossyStore struct {
+	yserver.Store
+	lose atomic.Int64
+}
+
+func (s *lossyStore) Append(ctx context.Context, a []persist.Append) ([]persist.Result, error) {
+	res, err := s.Store.Append(ctx, a)
+	if s.lose.Add(-1) >= 0 {
+		return nil, errors.New("connection lost during commit")
+	}
+	return res, err
+}
+
+func TestACommitWhoseAnswerWasLostIsFoundAgain(t *testing.T) {
+	store := &lossyStore{Store: persisttest.NewMemory()}
+	store.lose.Store(1)
+	k := start(t, withStore(store))
+	a, _ := k.join("/parties/main/r")
+	a.update(typed(1, 0, "hi"))
+	a.expect("00 02 0c" + helloUpdate)
+	d, err := store.Load(t.Context(), persist.Key{Party: "main", Room: "r"})
+	require.NoError(t, err)
+	require.Len(t, d.Tail, 1, "the row is there once")
+}
+
+func TestTwoServersOnOneStoreConverge(t *testing.T) {
+	store := persisttest.NewMemory()
+	one, two := start(t, withStore(store)), start(t, withStore(store))
+	a, _ := one.join("/parties/main/r")
+	b, _ := two.join("/parties/main/r")
+	a.update(typed(1, 0, "hi"))
+	a.frame(protocol.SyncUpdate)
+	b.update(typed(2, 0, "yo")) // conflicts: the log has moved on
+	doc := b.collect(4)
+	holds(t, doc, 1, 2)
+	holds(t, doc, 2, 2)
+	holds(t, two.stored("r"), 1, 2)
+	holds(t, two.stored("r"), 2, 2)
+}
+
+func TestShutdownStoresAcknowledgesThenCloses(t *testing.T) {
+	store := newGatedStore()
+	k := start(t, withStore(store))
+	a, _ := k.join("/parties/main/r")
+	release := store.hold()
+	a.update(typed(1, 0, "hi"))
+	a.silence()
+	done := make(chan error, 1)
+	go func() { done <- k.Srv.Shutdown(t.Context()) }()
+	a.silence()
+	release()
+	a.expect("00 02 0c" + helloUpdate)
+	a.expectClose(1012)
+	require.NoError(t, <-done)
+	holds(t, k.stored("r"), 1, 2)
+	resp, err := http.Get(k.http.URL + "/parties/main/r")
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+}
+
+func TestShutdownSaysWhatWasNotSaved(t *testing.T) {
+	store := newGatedStore()
+	k := start(t, withStore(store))
+	a, _ := k.join("/parties/main/r")
+	store.setFail(errors.New("store is gone"))
+	a.update(typed(1, 0, "hi"))
+	eventually(t, "failing", func() bool { return k.Srv.Ready() != nil })
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	var unsaved *yserver.UnsavedError
+	require.ErrorAs(t, k.Srv.Shutdown(ctx), &unsaved)
+	require.EqualValues(t, 12, unsaved.Bytes)
+}
+
+func TestPeersAreLimited(t *testing.T) {
+	k := start(t, func(_ *yserver.Config, p *yserver.Party) { p.Limits.Peers = 1 })
+	k.join("/parties/main/r")
+	k.dial("/parties/main/r").expectClose(1013)
+}

@@ -1,0 +1,151 @@
+package yserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+var (
+	errRoomEnded    = errors.New("room has ended")
+	errTooManyPeers = errors.New("too many connections in the room")
+	errTooManyBytes = errors.New("too many bytes of documents in memory")
+)
+
+// Server serves rooms. Make it with [New], end it with [Server.Shutdown]. It is
+// safe for concurrent use.
+type Server struct {
+	// Static after construction.
+	cfg       Config
+	log       *slog.Logger
+	router    *router
+	registry  *registry
+	committer *committer
+	folding   chan struct{} // bounds compactions at once
+	parties   []*party
+
+	counters counters
+	rooms    sync.WaitGroup
+	draining atomic.Bool
+
+	mu    sync.Mutex
+	perIP map[string]int // guarded by mu; only when there is a limit
+	total int            // connections, guarded by mu
+	stop  sync.Once
+}
+
+// party is a Party with what serves it.
+type party struct {
+	Party
+	sockets *sockets
+}
+
+// New makes a server for the parties. It starts goroutines; call Shutdown.
+func New(cfg Config, parties ...Party) (*Server, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(parties); err != nil {
+		return nil, fmt.Errorf("yserver: %w", err)
+	}
+	s := &Server{
+		cfg:      cfg,
+		log:      cfg.Logger,
+		registry: newRegistry(cfg.Limits.Rooms),
+		folding:  make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		perIP:    map[string]int{},
+	}
+	for _, p := range parties {
+		p = p.withDefaults()
+		s.parties = append(s.parties, &party{Party: p, sockets: newSockets(s.socketConfig(p))})
+	}
+	s.router = newRouter(cfg, s.parties)
+	s.committer = newCommitter(cfg)
+	return s, nil
+}
+
+func (s *Server) socketConfig(p Party) socketConfig {
+	return socketConfig{
+		MaxMessage:   p.Limits.Message,
+		PingInterval: p.PingInterval,
+		PongWait:     2*p.PingInterval + 10*time.Second,
+		QueueBytes:   p.Limits.PeerQueue,
+		InboundBytes: s.cfg.Limits.InboundBytes,
+		Logger:       s.log,
+	}
+}
+
+// Room returns a handle of a room, or an error for a party that does not exist.
+// The room need not be live, nor exist.
+func (s *Server) Room(party, room string) (*Room, error) {
+	if s.router.parties[party] == nil {
+		return nil, fmt.Errorf("yserver: no party is named %q", party)
+	}
+	return &Room{srv: s, id: roomID{party, room}}, nil
+}
+
+// Ready returns nil while the server takes connections and its store commits.
+// It is meant for a readiness probe.
+func (s *Server) Ready() error {
+	if s.draining.Load() {
+		return errDraining
+	}
+	if since := s.committer.failingSince(); !since.IsZero() {
+		return fmt.Errorf("store has not committed for %s", time.Since(since).Round(time.Second))
+	}
+	return nil
+}
+
+// Shutdown ends the server: no new connections, every edit stored and
+// acknowledged, every document saved, then the sockets are closed with 1012. If
+// ctx ends before that, it gives up and returns an [UnsavedError] when edits
+// were not stored. The listener must have stopped accepting before.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.draining.Store(true)
+	for _, r := range s.registry.close() {
+		go r.post(r.startDrain)
+	}
+	ended := make(chan struct{})
+	go func() {
+		s.rooms.Wait()
+		close(ended)
+	}()
+	var err error
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		err = s.abandon(ended)
+	}
+	for _, p := range s.parties {
+		err = errors.Join(err, p.sockets.shutdown(ctx))
+	}
+	s.stop.Do(s.committer.stop)
+	return err
+}
+
+// abandon ends the rooms that are still there, stored or not.
+func (s *Server) abandon(ended <-chan struct{}) error {
+	unsaved := s.counters.pendingBytes.Load()
+	for _, r := range s.registry.close() {
+		go r.post(func() { r.evict(closeServiceRestart, "server is restarting") })
+	}
+	<-ended
+	if unsaved > 0 {
+		return &UnsavedError{Bytes: unsaved}
+	}
+	return context.DeadlineExceeded
+}
+
+// UnsavedError is returned by Shutdown when the store could not take everything
+// in time. Nobody was told that these edits are stored.
+type UnsavedError struct {
+	Bytes int64
+}
+
+// Error implements error.
+func (e *UnsavedError) Error() string {
+	return fmt.Sprintf("yserver: shut down with %d bytes of edits not stored", e.Bytes)
+}
