@@ -46,6 +46,9 @@ func (d *Decoder) readRange(s *Struct, start int) (err error) {
 
 // readItem reads the rest of an item.
 func (d *Decoder) readItem(s *Struct, start int) error {
+	if s.Kind > Doc {
+		return fault(FaultInfo, start)
+	}
 	if s.Info&HasOrigin != 0 {
 		if err := d.readID(s, &s.Origin); err != nil {
 			return err
@@ -62,7 +65,7 @@ func (d *Decoder) readItem(s *Struct, start int) error {
 		}
 	}
 	at := d.r.Pos()
-	if err := d.readContent(s, start); err != nil {
+	if err := d.readContent(s); err != nil {
 		return err
 	}
 	s.Content = d.r.From(at)
@@ -109,7 +112,7 @@ func (d *Decoder) readParent(s *Struct) error {
 }
 
 // readContent reads over the content of an item and sets its length.
-func (d *Decoder) readContent(s *Struct, start int) (err error) {
+func (d *Decoder) readContent(s *Struct) (err error) {
 	s.Len = 1
 	switch s.Kind {
 	case String:
@@ -132,8 +135,6 @@ func (d *Decoder) readContent(s *Struct, start int) (err error) {
 		return d.readType()
 	case Doc:
 		return d.readDoc()
-	default:
-		return fault(FaultInfo, start)
 	}
 	if err != nil {
 		return wrap(err, 0)
