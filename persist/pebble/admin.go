@@ -1,0 +1,235 @@
+package pebble
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"iter"
+
+	engine "github.com/cockroachdb/pebble/v2"
+
+	"github.com/yserverd/yserverd/persist"
+)
+
+// Delete implements persist's contract: it sets the tombstone and raises the
+// epoch. Log and snapshot stay until they are purged.
+func (s *Store) Delete(ctx context.Context, k persist.Key) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	if err := s.begin(ctx); err != nil {
+		return fmt.Errorf("delete: %w", err)
+	}
+	e, err := s.head(k)
+	if err == nil && e.head.id == 0 {
+		err = persist.ErrNotFound
+	}
+	if err != nil {
+		s.end()
+		return fmt.Errorf("delete: %w", err)
+	}
+	if e.head.deleted != 0 {
+		s.end()
+		// The tombstone may be that of a call whose outcome is unknown.
+		return s.settled(ctx, k)
+	}
+	e.head.deleted = toMillis(s.opts.Now())
+	e.head.epoch++
+	b := s.db.NewBatch()
+	s.ticket++
+	ticket := s.ticket
+	s.putHead(b, e, ticket)
+	if err := s.wait(ctx, s.queue(b, ticket)); err != nil {
+		return fmt.Errorf("delete: %w", err)
+	}
+	return nil
+}
+
+// List implements persist's contract. It reads only the heads of the page.
+func (s *Store) List(ctx context.Context, party, prefix, cursor string, limit int) (page []persist.Info, next string, err error) {
+	if err := s.enter(); err != nil {
+		return nil, "", err
+	}
+	defer s.leave()
+	if err := errors.Join(ctx.Err(), persist.ValidateParty(party)); err != nil {
+		return nil, "", fmt.Errorf("list: %w", err)
+	}
+	lower := appendRoomPrefix(nil, kindHead, party, prefix)
+	o := engine.IterOptions{LowerBound: lower, UpperBound: prefixEnd(lower)}
+	if cursor != "" {
+		room, err := parseCursor(cursor, prefix)
+		if err != nil {
+			return nil, "", fmt.Errorf("list: %w", err)
+		}
+		o.LowerBound = append(appendRoomPrefix(nil, kindHead, party, room), 0, 0)
+	}
+	it, err := s.db.NewIter(&o)
+	if err != nil {
+		return nil, "", fmt.Errorf("list: %w", err)
+	}
+	defer closeIter(it, &err)
+	limit = persist.PageLimit(limit)
+	for ok := it.First(); ok; ok = it.Next() {
+		if len(page) == limit {
+			return page, formatCursor(page[limit-1].Key.Room), nil
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, "", fmt.Errorf("list: %w", err)
+		}
+		if info, ok := s.info(it); ok {
+			page = append(page, info)
+		}
+	}
+	if err := it.Error(); err != nil {
+		return nil, "", fmt.Errorf("list: %w", err)
+	}
+	return page, "", nil
+}
+
+// info describes the document at the iterator, whose head may be damaged. Only
+// what names no document at all is passed over.
+func (s *Store) info(it *engine.Iterator) (persist.Info, bool) {
+	k, err := parseNameKey(kindHead, it.Key())
+	if err != nil {
+		return persist.Info{}, false
+	}
+	value, err := it.ValueAndErr()
+	var h head
+	if err == nil {
+		h, err = parseHead(it.Key(), value)
+	}
+	info := h.info(k)
+	if err != nil {
+		info.Quarantined = s.unreadable(k, 0, "head", err).Error()
+	}
+	if reason := s.quarantined.reason(k); reason != "" {
+		info.Quarantined = reason
+	}
+	return info, true
+}
+
+// A cursor is the last room of the page, in URL-safe text.
+
+func formatCursor(room string) string { return base64.RawURLEncoding.EncodeToString([]byte(room)) }
+
+func parseCursor(cursor, prefix string) (string, error) {
+	room, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil || len(room) == 0 || !bytes.HasPrefix(room, []byte(prefix)) || bytes.IndexByte(room, 0) >= 0 {
+		return "", fmt.Errorf("%w: cursor of another listing", persist.ErrInvalid)
+	}
+	return string(room), nil
+}
+
+// Record is one key and value as stored. Both are borrowed.
+type Record struct {
+	Key, Value []byte
+}
+
+// Records returns everything that is stored of a document, byte for byte and
+// unchecked, in the layout of the package comment: head, quarantine mark, name,
+// pieces of snapshots, rows. It is how a quarantined or deleted document can be
+// exported and examined. A record is valid until the next one. An error ends the
+// sequence.
+func (s *Store) Records(ctx context.Context, k persist.Key) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		err := s.records(ctx, k, func(r Record) bool { return yield(r, nil) })
+		if err != nil {
+			yield(Record{}, fmt.Errorf("records: %w", err))
+		}
+	}
+}
+
+func (s *Store) records(ctx context.Context, k persist.Key, yield func(Record) bool) (err error) {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	if err := k.Validate(); err != nil {
+		return err
+	}
+	if err := s.settled(ctx, k); err != nil {
+		return err
+	}
+	it, err := s.db.NewIter(nil)
+	if err != nil {
+		return err
+	}
+	defer closeIter(it, &err)
+	headKey := appendNameKey(nil, kindHead, k)
+	markKey := appendNameKey(nil, kindQuarantine, k)
+	ranges := [][2][]byte{
+		{headKey, append(bytes.Clone(headKey), 0)},
+		{markKey, append(bytes.Clone(markKey), 0)},
+	}
+	if id := s.numberOf(headKey); id != 0 {
+		nameKey := appendNumberKey(nil, id)
+		ranges = append(ranges,
+			[2][]byte{nameKey, append(bytes.Clone(nameKey), 0)},
+			[2][]byte{appendPieceKey(nil, id, 0, 0), appendPieceKey(nil, id+1, 0, 0)},
+			[2][]byte{appendRowKey(nil, id, 0), appendRowKey(nil, id+1, 0)})
+	}
+	for _, r := range ranges {
+		it.SetBounds(r[0], r[1])
+		for ok := it.First(); ok; ok = it.Next() {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			value, err := it.ValueAndErr()
+			if err != nil {
+				return err
+			}
+			if !yield(Record{Key: it.Key(), Value: value}) {
+				return nil
+			}
+		}
+		if err := it.Error(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// numberOf reads a document's number from its head, without checking the rest,
+// so that a damaged head still leads to the rows. Zero: there is none, or the
+// number is another document's.
+func (s *Store) numberOf(headKey []byte) (id uint64) {
+	_, _ = s.read(headKey, func(value []byte) error {
+		if len(value) > 2 && value[0] == headV1 {
+			d := uvarints{b: value[2:]}
+			id = d.next()
+		}
+		return nil
+	})
+	own := false
+	nameKey := appendNumberKey(nil, id)
+	_, _ = s.read(nameKey, func(value []byte) error {
+		name, err := parseRecord(nameKey, value)
+		own = err == nil && bytes.Equal(name, headKey)
+		return nil
+	})
+	if !own {
+		return 0
+	}
+	return id
+}
+
+// Backup writes a consistent copy of the store into dir, which must not exist
+// and whose parent must. The store stays in use; files that do not change any
+// more are linked instead of copied where the file system can. The copy is
+// opened with Open.
+func (s *Store) Backup(dir string) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	if err := s.health.err(); err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	if err := s.db.Checkpoint(dir, engine.WithFlushedWAL()); err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	return nil
+}

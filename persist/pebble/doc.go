@@ -1,0 +1,37 @@
+// Package pebble is the embedded document store: package persist's contract on
+// cockroachdb/pebble, in one directory that one process holds.
+//
+// # Invariants
+//
+//   - Every acknowledged write has been fsynced (pebble.Sync). Calls that run at
+//     the same time share fsyncs; one call is one atomic batch however many
+//     documents it names.
+//   - Nothing is read back to a caller before it is durable: a read waits for
+//     the commits in flight on its document.
+//   - Checking a sequence number and writing behind it are one step, under one
+//     lock that is never held during an fsync.
+//   - Everything stored carries a checksum over its key and its bytes, so a
+//     damaged or misplaced record is noticed, and then its document is
+//     quarantined: its bytes stay, nobody gets them.
+//   - Memory does not grow with the number of documents.
+//   - A disk that refuses to write (full, read-only, I/O errors) costs no data
+//     and no restart: calls fail with persist.ErrUnavailable, and work again
+//     once the disk does.
+//
+// # Layout
+//
+// One letter opens each kind of key. Numbers are big-endian, so that keys sort
+// as their numbers do; every value ends in a CRC-32C over key and value.
+//
+//	'm' "format"                     format version, store UUID
+//	'm' "next"                       next free number for documents and snapshots
+//	'h' party 0 room 0               head: one per document (see head)
+//	'd' document                     the head's key: whose number this is
+//	'l' document sequence            log row: one update
+//	's' document snapshot piece      piece of a snapshot, 1 MiB
+//	'w' document snapshot            snapshot being written, not yet switched to
+//	'q' party 0 room 0               quarantine mark: time, row, reason
+//
+// Names contain no NUL, so no two heads share a key. Documents and snapshots get
+// numbers that are never used again, which keeps the keys on the hot path short.
+package pebble

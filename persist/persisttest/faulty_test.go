@@ -1,0 +1,126 @@
+package persisttest_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/yserverd/yserverd/persist"
+	"github.com/yserverd/yserverd/persist/persisttest"
+)
+
+var notes = persist.Key{Party: "main", Room: "notes"}
+
+func appendOne(s persisttest.Store, after persist.Seq) ([]persist.Result, error) {
+	return s.Append(context.Background(), []persist.Append{{Key: notes, After: after, Updates: [][]byte{[]byte("x")}}})
+}
+
+func TestFaultyPassesTheSuiteUndisturbed(t *testing.T) {
+	disks := make(map[string]*persisttest.Memory)
+	persisttest.Run(t, func(_ testing.TB, name string) persisttest.Store {
+		if m := disks[name]; m != nil {
+			return persisttest.NewFaulty(m.Reopen(), nil)
+		}
+		disks[name] = persisttest.NewMemory()
+		return persisttest.NewFaulty(disks[name], nil)
+	})
+}
+
+func TestFaultyErrorBeforeAndAfter(t *testing.T) {
+	ctx := t.Context()
+	memory := persisttest.NewMemory()
+	boom := errors.New("boom")
+	for _, done := range []bool{false, true} {
+		f := persisttest.NewFaulty(memory, func(persisttest.Call) persisttest.Fault {
+			return persisttest.Fault{Err: boom, Done: done}
+		})
+		_, err := appendOne(f, 0)
+		require.ErrorIs(t, err, boom)
+		_, err = f.Load(ctx, notes)
+		require.ErrorIs(t, err, boom)
+		_, err = f.LoadAfter(ctx, notes, 0)
+		require.ErrorIs(t, err, boom)
+		require.ErrorIs(t, f.Compact(ctx, notes, 0, 1, []byte("s")), boom)
+		_, _, err = f.List(ctx, "main", "", "", 0)
+		require.ErrorIs(t, err, boom)
+
+		d, err := memory.Load(ctx, notes)
+		require.NoError(t, err)
+		require.Equal(t, done, d.Exists, "the append took effect")
+		require.Equal(t, done, d.Snapshot.Seq == 1, "the compaction took effect")
+	}
+	f := persisttest.NewFaulty(memory, persisttest.OnCall(persisttest.OpDelete, 2, persisttest.Fault{Err: boom, Done: true}))
+	require.ErrorIs(t, f.Delete(ctx, persist.Key{Party: "main", Room: "other"}), persist.ErrNotFound)
+	require.ErrorIs(t, f.Delete(ctx, notes), boom)
+	require.NoError(t, f.Delete(ctx, notes))
+	require.Equal(t, 3, f.Calls(persisttest.OpDelete))
+	_, err := memory.Load(ctx, notes)
+	require.ErrorIs(t, err, persist.ErrDeleted)
+}
+
+func TestFaultyResults(t *testing.T) {
+	f := persisttest.NewFaulty(persisttest.NewMemory(), func(c persisttest.Call) persisttest.Fault {
+		require.Equal(t, persisttest.Call{Op: persisttest.OpAppend, N: 1, Key: notes}, c)
+		return persisttest.Fault{Results: func(r []persist.Result) { r[0] = persist.Result{Err: persist.ErrEpoch} }}
+	})
+	r, err := appendOne(f, 0)
+	require.NoError(t, err)
+	require.ErrorIs(t, r[0].Err, persist.ErrEpoch)
+}
+
+func TestFaultyDelays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := persisttest.NewFaulty(persisttest.NewMemory(), func(persisttest.Call) persisttest.Fault {
+			return persisttest.Fault{Delay: time.Hour}
+		})
+		begun := time.Now()
+		_, err := appendOne(f, 0)
+		require.NoError(t, err)
+		require.Equal(t, time.Hour, time.Since(begun))
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err = f.Load(ctx, notes)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
+func TestFaultyHangsUntil(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		f := persisttest.NewFaulty(persisttest.NewMemory(), persisttest.OnCall(persisttest.OpAppend, 1, persisttest.Fault{Until: gate}))
+		answered := make(chan error, 1)
+		go func() {
+			_, err := appendOne(f, 0)
+			answered <- err
+		}()
+		synctest.Wait()
+		require.Empty(t, answered)
+		close(gate)
+		require.NoError(t, <-answered)
+	})
+}
+
+func TestAtRandomRepeats(t *testing.T) {
+	draw := func(seed uint64) (faults, done int) {
+		plan := persisttest.AtRandom(seed, 4)
+		for range 1000 {
+			if f := plan(persisttest.Call{}); f.Err != nil {
+				faults++
+				if f.Done {
+					done++
+				}
+			}
+		}
+		return faults, done
+	}
+	faults, done := draw(1)
+	again, _ := draw(1)
+	require.Equal(t, faults, again)
+	require.InDelta(t, 250, faults, 80)
+	require.InDelta(t, faults/2, done, 50)
+}
