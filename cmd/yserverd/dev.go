@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/yserverd/yserverd/cmd/yserverd/internal/config"
+)
+
+// devParty is the party of a development server: the one that y-partyserver's provider asks for when it is told none.
+const devParty = "main"
+
+// loopbackOnly refuses an address to listen on that other machines could reach.
+func loopbackOnly(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("--listen %s: want an address and a port such as 127.0.0.1:1234", address)
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsLoopback() || host == "localhost" {
+		return nil
+	}
+	return fmt.Errorf("--listen %s: a development server asks nobody who they are, so it listens on loopback only; "+
+		"to be reached from elsewhere use yserverd serve", address)
+}
+
+// devConfig is the configuration of a development server.
+func devConfig(listen, data string) *config.Config {
+	cfg := config.Default()
+	cfg.Listen, cfg.DataDir = listen, data
+	room := config.DefaultRoom()
+	room.Party, room.Type, room.Access, room.YWebSocket.Path = devParty, "document", "public", "/"
+	cfg.Rooms[devParty] = room
+	return cfg
+}
+
+// dev runs a development server.
+func (m *Main) dev(ctx context.Context, listen, data string) error {
+	cfg := devConfig(listen, data)
+	s, err := start(cfg, forThisMachine, newLogger(m.Stderr, cfg.Log))
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprint(m.Stdout, banner(s.addr(), data)); err != nil {
+		return s.end(err)
+	}
+	if m.Listening != nil {
+		m.Listening(s.addr())
+	}
+	return s.runUntil(ctx)
+}
+
+// banner tells where a development server is and how to connect to it.
+func banner(addr net.Addr, data string) string {
+	host := addr.String()
+	if _, port, err := net.SplitHostPort(host); err == nil && strings.HasPrefix(host, "[") {
+		host = "localhost:" + port // the clients take an IPv6 address for one that needs TLS
+	}
+	return strings.NewReplacer("HOST", host, "DATA", data, "VERSION", version()).Replace(`
+  yserverd dev · VERSION
+
+  y-websocket     ws://HOST/<room>
+  y-partyserver   ws://HOST/parties/main/<room>
+  health          http://HOST/healthz   http://HOST/readyz
+  documents       DATA
+
+  Everybody on this machine may read and write; pages of loopback origins may connect, others may not.
+  Ctrl-C stores everything and ends.
+
+  Paste one of these:
+
+    import * as Y from 'yjs'
+    import { WebsocketProvider } from 'y-websocket'
+
+    const doc = new Y.Doc()
+    const provider = new WebsocketProvider('ws://HOST', 'my-room', doc)
+
+    import * as Y from 'yjs'
+    import YProvider from 'y-partyserver/provider'
+
+    const doc = new Y.Doc()
+    const provider = new YProvider('HOST', 'my-room', doc)
+
+`)[1:]
+}

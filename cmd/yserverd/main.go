@@ -1,0 +1,61 @@
+// Command yserverd serves collaborative Yjs documents to unmodified y-websocket and y-partyserver clients.
+//
+//	yserverd dev                       one public party on loopback, no configuration
+//	yserverd serve -c yserverd.yaml    what the file declares
+//	yserverd version
+//
+// Exit codes: 0 after a clean end, 1 for a configuration that does not hold, 2 for a wrong command line, 3 when the server
+// could not start or could not store everything before it ended. SIGTERM and SIGINT end it in order within
+// shutdown_timeout; a second one ends it at once.
+//
+// This package is the only one that knows which adapter serves which interface; wire.go puts them together. Nothing
+// imports it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	m := &Main{Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ()}
+	if err := m.ParseFlags(os.Args[1:]); err != nil {
+		os.Exit(m.report(err))
+	}
+	ctx, stop := untilSignal(context.Background(), func() {
+		_, _ = fmt.Fprintln(os.Stderr, "yserverd: a second signal: ended at once")
+		os.Exit(exitStart)
+	})
+	code := m.report(m.Run(ctx))
+	stop()
+	os.Exit(code)
+}
+
+// untilSignal returns a context that ends at the first SIGTERM or SIGINT. A second one calls impatient. stop ends the
+// watch.
+func untilSignal(parent context.Context, impatient func()) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(parent)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	stopped, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for act := cancel; ; act = impatient {
+			select {
+			case <-signals:
+				act()
+			case <-stopped:
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(stopped)
+		<-ended
+		cancel()
+	}
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/yserverd/yserverd/cmd/yserverd/internal/config"
+	"github.com/yserverd/yserverd/yserver"
+)
+
+const (
+	// headerTimeout is how long a client may take over its request line and headers.
+	headerTimeout = 10 * time.Second
+	// idleTimeout is how long a connection between two plain requests is kept.
+	idleTimeout = 2 * time.Minute
+	// maxHeaderBytes bounds a request's line and headers: cookies and tokens, no more.
+	maxHeaderBytes = 64 << 10
+	// plainGrace is what plain requests in flight get at the end, once all rooms are stored.
+	plainGrace = 2 * time.Second
+)
+
+// service is a server that takes connections: what dev and serve have in common.
+type service struct {
+	log      *slog.Logger
+	store    io.Closer
+	rooms    *yserver.Server
+	http     *http.Server
+	listener net.Listener
+	timeout  time.Duration // of a shutdown
+
+	served   chan struct{} // closed when nothing is accepted any more
+	serveErr error         // why; set before served is closed
+}
+
+// start opens what the configuration declares and takes connections. Producers start after what they need: the
+// address is taken first, for it is what is most often not to be had, then the store is opened, then rooms are served.
+func start(cfg *config.Config, whom audience, log *slog.Logger) (*service, error) {
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, listenError(cfg.Listen, err)
+	}
+	store, err := openStore(cfg, log)
+	if err != nil {
+		_ = listener.Close()
+		return nil, err
+	}
+	return startOn(listener, store, cfg, whom, log)
+}
+
+// startOn takes connections on a listener for documents in a store. It owns both from here on.
+func startOn(listener net.Listener, store documents, cfg *config.Config, whom audience, log *slog.Logger) (*service, error) {
+	rooms, err := newRooms(cfg, whom, store, log)
+	if err != nil {
+		_ = listener.Close()
+		return nil, errors.Join(err, store.Close())
+	}
+	s := &service{
+		log: log, store: store, rooms: rooms, listener: listener, timeout: cfg.ShutdownTimeout, served: make(chan struct{}),
+		http: &http.Server{
+			Handler:           withHealth(rooms),
+			ReadHeaderTimeout: headerTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    maxHeaderBytes,
+			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		},
+	}
+	go func() {
+		defer close(s.served)
+		s.serveErr = s.http.Serve(listener)
+	}()
+	return s, nil
+}
+
+// listenError says why an address is not to be had.
+func listenError(address string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("the address %s is in use: another program listens there; end it, or listen elsewhere", address)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("the address %s may not be listened on by this user", address)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("the address %s is not one of this machine", address)
+	}
+	return err
+}
+
+// addr returns the address that is listened on, with its real port.
+func (s *service) addr() net.Addr { return s.listener.Addr() }
+
+// runUntil serves until ctx ends or serving fails, and then ends in order.
+func (s *service) runUntil(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return s.end(nil)
+	case <-s.served:
+		return s.end(fmt.Errorf("accept connections: %w", s.serveErr))
+	}
+}
+
+// end stops accepting, stores and closes all rooms, closes the store, and waits for everything. It returns cause, or
+// what kept an edit from being stored.
+func (s *service) end(cause error) error {
+	began := time.Now()
+	s.log.Info("shutting down", "timeout", s.timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
+	defer cancel()
+
+	plain, stopWaiting := context.WithCancel(ctx)
+	defer stopWaiting()
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		if s.http.Shutdown(plain) != nil {
+			_ = s.http.Close()
+		}
+	}()
+	<-s.served
+	err := s.endRooms(ctx)
+	grace := time.AfterFunc(plainGrace, stopWaiting)
+	<-closed
+	grace.Stop()
+
+	if closeErr := s.store.Close(); closeErr != nil {
+		err = errors.Join(err, closeErr)
+	}
+	s.log.Info("ended", "after", time.Since(began).Round(time.Millisecond))
+	return errors.Join(cause, err)
+}
+
+// endRooms stores and closes all rooms. Rooms that did not end in time are no error as long as their edits are stored.
+func (s *service) endRooms(ctx context.Context) error {
+	err := s.rooms.Shutdown(ctx)
+	var unsaved *yserver.UnsavedError
+	switch {
+	case errors.As(err, &unsaved):
+		return fmt.Errorf("%d bytes of edits could not be stored within %s; nobody was told that they are", unsaved.Bytes, s.timeout)
+	case errors.Is(err, context.DeadlineExceeded):
+		s.log.Warn("not everything ended in time; every edit is stored", "timeout", s.timeout)
+		return nil
+	}
+	return err
+}
+
+// withHealth answers the health checks and gives every other request to the rooms. It is no http.ServeMux, which would
+// redirect paths that clients really send.
+func withHealth(rooms *yserver.Server) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var err error
+		switch r.URL.Path {
+		case "/healthz":
+		case "/readyz":
+			err = rooms.Ready()
+		default:
+			rooms.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-store")
+		status, text := http.StatusOK, "ok\n"
+		if err != nil {
+			status, text = http.StatusServiceUnavailable, err.Error()+"\n"
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, text)
+	})
+}
