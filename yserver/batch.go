@@ -31,12 +31,18 @@ type batch struct {
 
 // held is something that a peer gets later: a frame, or its share of a batch,
 // once generation gen is committed.
+//
+// A member has two queues of these. What is in main goes out in order and lets
+// nothing overtake it; what is in acks tells the member that its own is stored,
+// and does not hold up what others write. Whatever is in acks is older than
+// whatever is in main, so a client sees its own edits in the order it made them.
 type held struct {
 	gen   uint64
 	frame *frame
 	batch *batch
 	own   bool   // of batch: only what the peer itself sent
-	mixed bool   // of batch: the peer sent some of it, it may be split
+	mixed bool   // of batch: the peer sent some of it, or all; it may be split
+	ack   bool   // of frame: it may wait in acks
 	sv    []byte // of frame: the state vector that a step 2 answers
 }
 
@@ -187,7 +193,7 @@ func (r *room) fanOut() {
 		case committed:
 			m.main = append(m.main, held{gen: b.gen, batch: b})
 			r.await(m)
-		case m == sole:
+		case m == sole && len(m.main) == 0:
 			m.acks = append(m.acks, held{gen: b.gen, batch: b, own: true})
 			r.await(m)
 		case m.batch == serial:
@@ -231,8 +237,8 @@ func (r *room) release(m *member) bool {
 		return false
 	}
 	fs := r.frames[:0]
-	fs, m.main = r.ready(fs, m, m.main)
 	fs, m.acks = r.ready(fs, m, m.acks)
+	fs, m.main = r.ready(fs, m, m.main)
 	r.pushAll(m, fs)
 	return len(m.main)+len(m.acks) > 0
 }
@@ -288,6 +294,9 @@ func (r *room) split(m *member) {
 				fs = append(fs, f)
 			}
 			m.acks = append(m.acks, held{gen: h.gen, batch: h.batch, own: true})
+			continue
+		case h.ack:
+			m.acks = append(m.acks, h)
 			continue
 		case h.gen <= r.journal.committed:
 			fs = append(fs, h.open(m))

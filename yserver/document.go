@@ -190,13 +190,16 @@ func (r *room) handleSyncStatus(m *member, payload []byte) {
 		r.flushBatch() // its echo comes before
 	}
 	f := newFrame(opBinary, kindReply, protocol.AppendSyncStatus(nil, payload), nil)
-	gen := r.journal.latest()
-	if gen <= r.journal.committed && len(m.acks) == 0 {
+	h := held{gen: r.journal.latest(), frame: f, ack: true}
+	switch {
+	case len(m.main) > 0:
+		m.main = append(m.main, h)
+	case h.gen > r.journal.committed || len(m.acks) > 0:
+		m.acks = append(m.acks, h)
+		r.await(m)
+	default:
 		m.peer.push(f)
-		return
 	}
-	m.acks = append(m.acks, held{gen: gen, frame: f})
-	r.await(m)
 }
 
 // catchUp sends a peer that was conflated what it lost, in one update, and

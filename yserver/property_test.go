@@ -158,6 +158,10 @@ func connect(k *kit, store *witness, doc *ydoc.Doc, client uint64) (*wire, func(
 	t := k.t
 	w := k.dial("/parties/main/r")
 	w.step1(doc.StateVector())
+	// Own clocks of which no echo is to come any more: what it had before may
+	// reach the server on the connection that just ended.
+	before := clockIn(t, doc.StateVector(), client)
+	echoed := before
 	check := func(raw []byte) {
 		msg, err := protocol.Parse(raw)
 		require.NoError(t, err)
@@ -171,9 +175,13 @@ func connect(k *kit, store *witness, doc *ydoc.Doc, client uint64) (*wire, func(
 			return
 		}
 		for c, clock := range ends(msg.Payload) {
-			if c == client || msg.Sync == protocol.SyncStep2 {
+			if c == client && clock > before || msg.Sync == protocol.SyncStep2 {
 				require.LessOrEqual(t, clock, store.clock(c), "client %d was told %d before the commit", client, c)
 			}
+		}
+		if begin, end, ok := own(msg.Payload, client); ok {
+			require.LessOrEqual(t, begin, echoed, "client %d: its echo comes out of order", client)
+			echoed = max(echoed, end)
 		}
 		_, err = doc.Apply(msg.Payload)
 		require.NoError(t, err)
@@ -186,4 +194,38 @@ func connect(k *kit, store *witness, doc *ydoc.Doc, client uint64) (*wire, func(
 			return w, check
 		}
 	}
+}
+
+// own returns the clocks of one client in an update.
+func own(u []byte, client uint64) (begin, end uint64, ok bool) {
+	var (
+		d update.Decoder
+		s update.Struct
+	)
+	d.Reset(u, update.Limits{})
+	for {
+		more, err := d.Next(&s)
+		if err != nil || !more {
+			return begin, end, ok
+		}
+		if s.Client != client || s.Kind == update.Skip {
+			continue
+		}
+		if !ok {
+			begin = s.Clock
+		}
+		end, ok = s.Clock+s.Len, true
+	}
+}
+
+// clockIn is the clock of a client in a state vector.
+func clockIn(t testing.TB, sv []byte, client uint64) uint64 {
+	ids, err := update.ParseStateVector(nil, sv, update.Limits{})
+	require.NoError(t, err)
+	for _, id := range ids {
+		if id.Client == client {
+			return id.Clock
+		}
+	}
+	return 0
 }
