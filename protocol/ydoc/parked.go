@@ -186,11 +186,10 @@ func (p *parked) takeDeletes(client, clock uint64, out func(span)) {
 	if set == nil {
 		return
 	}
-	before := p.spans
-	set.cut(&spanWriter{epoch: p.epoch, tally: &p.spans}, clock, out)
-	if p.spans != before {
+	set.cut(&spanWriter{epoch: p.epoch, tally: &p.spans}, clock, func(s span) {
 		p.encoded = nil
-	}
+		out(s)
+	})
 	if set.empty() {
 		delete(p.deletes, client)
 	}
