@@ -61,7 +61,12 @@ func newRooms(cfg *config.Config, whom audience, store yserver.Store, log *slog.
 			}
 		}
 	}
-	return yserver.New(yserver.Config{
+	return yserver.New(serverConfig(cfg, store, origin, log), parties...)
+}
+
+// serverConfig translates what concerns all parties.
+func serverConfig(cfg *config.Config, store yserver.Store, origin *gate.OriginPolicy, log *slog.Logger) yserver.Config {
+	return yserver.Config{
 		Store:      store,
 		Origin:     origin,
 		Prefixes:   cfg.Prefixes,
@@ -75,7 +80,7 @@ func newRooms(cfg *config.Config, whom audience, store yserver.Store, log *slog.
 			DocumentBytes:    int64(cfg.Limits.DocumentBytes),
 			InboundBytes:     int64(cfg.Limits.InboundBytes),
 		},
-	}, parties...)
+	}
 }
 
 // newParty makes a party of one entry of rooms. The configuration has admitted public document rooms only.
