@@ -97,7 +97,7 @@ func TestNoGapAndNoEarlyEcho(t *testing.T) {
 	}
 	for round := range rounds {
 		rng := rand.New(rand.NewPCG(seed, uint64(round)))
-		store := &witness{Store: persisttest.NewMemory(), rng: rng, committed: map[uint64]uint64{}}
+		store := &witness{Store: persisttest.NewMemory(), rng: rand.New(rand.NewPCG(seed, uint64(1000+round))), committed: map[uint64]uint64{}}
 		k := start(t, withStore(store))
 		const typists, edits = 8, 60
 		var wg sync.WaitGroup
