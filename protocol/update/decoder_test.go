@@ -230,7 +230,7 @@ func TestStructFields(t *testing.T) {
 	for i := range s {
 		raw = append(raw, s[i].Raw...)
 	}
-	require.Equal(t, b[5:len(b)-1], raw, "the structs are all there is between the head and the delete set")
+	require.Equal(t, b[6:len(b)-1], raw, "the structs are all there is between the head and the delete set")
 }
 
 func TestDecoderStream(t *testing.T) {

@@ -47,20 +47,20 @@ func (c *collection) collect(inputs [][]byte, deletes bool) error {
 	for _, u := range inputs {
 		size += len(u)
 	}
-	room := min(len(inputs), size/6) + 16
+	hint := min(len(inputs), size/6) + 16
 	c.inputs = inputs
-	c.runs = slices.Grow(c.runs[:0], room)
+	c.runs = room(c.runs, hint)
 	c.deletes = c.deletes[:0]
 	if deletes {
-		c.deletes = slices.Grow(c.deletes, room)
+		c.deletes = room(c.deletes, hint)
 	}
 	if err := c.scan(deletes); err != nil {
 		return err
 	}
 	if c.runCount > len(c.runs) || deletes && c.deleteCount > len(c.deletes) {
-		c.runs = slices.Grow(c.runs[:0], c.runCount)
+		c.runs = room(c.runs, c.runCount)
 		if deletes {
-			c.deletes = slices.Grow(c.deletes[:0], c.deleteCount)
+			c.deletes = room(c.deletes, c.deleteCount)
 		}
 		if err := c.scan(deletes); err != nil {
 			return err
@@ -68,6 +68,14 @@ func (c *collection) collect(inputs [][]byte, deletes bool) error {
 	}
 	c.sort()
 	return nil
+}
+
+// room returns an empty slice with room for n entries, no more if it must be made.
+func room[T any](s []T, n int) []T {
+	if cap(s) >= n {
+		return s[:0]
+	}
+	return make([]T, 0, n)
 }
 
 // scan reads all inputs into the room there is.

@@ -60,7 +60,16 @@ func appendText(dst []byte, s *Struct, from, to uint64) []byte {
 	if after {
 		size += len(replacement)
 	}
-	dst = lib0.AppendVarUint(dst, uint64(size))
+	return appendReplaced(lib0.AppendVarUint(dst, uint64(size)), text, before, after)
+}
+
+// appendCut appends units [from, to) of a text without a length.
+func appendCut(dst []byte, s *Struct, from, to uint64) []byte {
+	text, before, after := cutText(s, from, to)
+	return appendReplaced(dst, text, before, after)
+}
+
+func appendReplaced(dst, text []byte, before, after bool) []byte {
 	if before {
 		dst = append(dst, replacement...)
 	}
@@ -79,7 +88,10 @@ func cutText(s *Struct, from, to uint64) (text []byte, before, after bool) {
 		return nil, false, false
 	}
 	text = s.Content[r.Pos():]
-	if uint64(len(text)) == s.Len { // ASCII: as many bytes as units
+	switch {
+	case from == 0 && to == s.Len:
+		return text, false, false
+	case uint64(len(text)) == s.Len: // ASCII: as many bytes as units
 		return text[from:to], false, false
 	}
 	start, before := lib0.UTF16Offset(text, from)
@@ -99,6 +111,9 @@ func values(s *Struct, from, to uint64) []byte {
 	r := lib0.NewReader(s.Content)
 	if _, err := r.VarUint(); err != nil {
 		return nil
+	}
+	if from == 0 && to == s.Len {
+		return s.Content[r.Pos():]
 	}
 	skip := func(n uint64) {
 		for ; n > 0 && r.Len() > 0; n-- {

@@ -66,8 +66,8 @@ func (w *writer) skip(client, clock, length uint64) {
 
 // put appends what follows the first from units of s.
 func (w *writer) put(s *Struct, from uint64) {
-	if from == 0 && w.count > 0 && w.joins(s) {
-		w.join(s)
+	if w.count > 0 && w.joins(s, from) {
+		w.join(s, from)
 		return
 	}
 	w.flush()
@@ -88,10 +88,10 @@ func (w *writer) put(s *Struct, from uint64) {
 	w.list = s.Info&HasParentSub == 0 && (s.Info&HasRightOrigin != 0 || s.Info&HasOrigin == 0)
 }
 
-// joins reports whether s continues the last struct.
-func (w *writer) joins(s *Struct) bool {
+// joins reports whether what follows the first from units of s continues the last struct.
+func (w *writer) joins(s *Struct, from uint64) bool {
 	l := &w.last
-	if s.Kind != l.Kind || w.lengthAt < 0 || s.Clock != l.End() {
+	if s.Kind != l.Kind || w.lengthAt < 0 || s.Clock+from != l.End() {
 		return false
 	}
 	switch s.Kind {
@@ -108,28 +108,32 @@ func (w *writer) joins(s *Struct) bool {
 		return false
 	}
 	const rest = HasRightOrigin | kindMask
-	return s.Info&HasOrigin != 0 && s.Origin == ID{s.Client, s.Clock - 1} &&
-		s.Info&rest == l.Info&rest && s.RightOrigin == l.RightOrigin &&
+	follows := from > 0 || s.Info&HasOrigin != 0 && s.Origin == ID{s.Client, s.Clock - 1}
+	return follows && s.Info&rest == l.Info&rest && s.RightOrigin == l.RightOrigin &&
 		(s.Kind == Deleted || (s.Info|l.Info)&HasParentSub == 0)
 }
 
-// join appends the content of s to the last struct.
-func (w *writer) join(s *Struct) {
+// join appends what follows the first from units of s to the last struct.
+func (w *writer) join(s *Struct, from uint64) {
 	if !w.joined {
 		r := lib0.NewReader(w.dst[w.lengthAt:])
 		w.size, _ = r.VarUint()
 		w.sizeWidth = r.Pos()
 		w.joined = true
 	}
-	w.last.Len += s.Len
-	if s.Kind == GC || s.Kind == Deleted {
-		w.size += s.Len
-		return
+	length := s.Len - from
+	w.last.Len += length
+	switch s.Kind {
+	case String:
+		at := len(w.dst)
+		w.dst = appendCut(w.dst, s, from, s.Len)
+		w.size += uint64(len(w.dst) - at)
+	case Any, JSON:
+		w.dst = append(w.dst, values(s, from, s.Len)...)
+		w.size += length
+	default: // GC and Deleted
+		w.size += length
 	}
-	r := lib0.NewReader(s.Content)
-	n, _ := r.VarUint()
-	w.size += n
-	w.dst = append(w.dst, s.Content[r.Pos():]...)
 }
 
 // flush gives the last struct its length.

@@ -1,0 +1,6 @@
+//go:build race
+
+package update_test
+
+// raceEnabled: under the race detector a sync.Pool forgets at random what it holds.
+const raceEnabled = true
