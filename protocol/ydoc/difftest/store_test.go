@@ -68,6 +68,9 @@ func (s *subject) apply(u []byte) (flags byte, news []byte, from []update.ID, er
 	if err := s.account(before, a.New != nil, news, from); err != nil {
 		return 0, nil, nil, err
 	}
+	if err := s.lacks(u, before, a.Missing); err != nil {
+		return 0, nil, nil, err
+	}
 	if a.Log != nil {
 		if _, err := s.logged.Apply(log); err != nil {
 			return 0, nil, nil, broken("the log's update does not apply: %v", err)
@@ -114,6 +117,57 @@ func (s *subject) account(before map[uint64]uint64, has bool, news []byte, from 
 		return broken("what is relayed opens a gap or holds nothing new: %x", news)
 	}
 	return nil
+}
+
+// lacks checks whether the store says that something is missing: when a struct that was new names an id that is not there,
+// and only when something in the update does.
+func (s *subject) lacks(u []byte, before map[uint64]uint64, said bool) error {
+	after, err := vector(s.doc.StateVector())
+	if err != nil {
+		return err
+	}
+	var d update.Decoder
+	var st update.Struct
+	must, may := false, false
+	d.Reset(u, update.Limits{})
+	for {
+		ok, err := d.Next(&st)
+		if err != nil || !ok {
+			break
+		}
+		lacks := st.Kind != update.Skip && st.Clock > after[st.Client]
+		for _, id := range named(&st) {
+			lacks = lacks || id.Clock >= after[id.Client]
+		}
+		may = may || lacks
+		must = must || lacks && st.Clock+st.Len > before[st.Client]
+	}
+	for {
+		client, clock, length, ok, err := d.NextDelete()
+		if err != nil || !ok {
+			break
+		}
+		may = may || clock+length > after[client]
+	}
+	if must && !said || said && !may {
+		return broken("missing is %t, of what is new %t, of all %t: %x", said, must, may, cutOff(u))
+	}
+	return nil
+}
+
+// named returns the ids that a struct names.
+func named(st *update.Struct) []update.ID {
+	var ids []update.ID
+	if st.Info&update.HasOrigin != 0 && st.Kind != update.GC && st.Kind != update.Skip {
+		ids = append(ids, st.Origin)
+	}
+	if st.Info&update.HasRightOrigin != 0 && st.Kind != update.GC && st.Kind != update.Skip {
+		ids = append(ids, st.RightOrigin)
+	}
+	if st.ParentIsID && len(ids) == 0 {
+		ids = append(ids, st.Parent)
+	}
+	return ids
 }
 
 // refuses checks, now and then, that bytes which end early are refused and change nothing.
