@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -69,7 +68,7 @@ func digest(fsys fs.FS, names ...string) (string, error) {
 			}
 			// Lengths keep what moves from one file to the next from hashing alike.
 			fmt.Fprintf(hash, "%s %d\n", path, len(content))
-			_, err = io.WriteString(hash, string(content))
+			_, err = hash.Write(content)
 			return err
 		})
 		if err != nil {
