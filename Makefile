@@ -12,6 +12,7 @@ FUZZTIME ?= 5s
 BENCHTIME ?= 1s
 BENCH  ?= .
 COUNT  ?= 1
+SCENARIO ?= fanout
 
 GOFUMPT_VERSION   := v0.12.0
 GOLANGCI_VERSION  := v2.15.0
@@ -82,8 +83,8 @@ bench-engine: ## run the document engine's benchmarks
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./protocol/... | grep -v '\[no test files\]' | tee $(OUT)/bench-engine.txt
 
 .PHONY: load
-load: build ## put a fresh server under load; ARGS chooses the scenario and its flags
-	@.ci/load $(ARGS)
+load: build ## put a fresh server under load: SCENARIO (fanout, awareness, join, idle) with the flags in ARGS
+	$(GO) run ./fixtures/load $(SCENARIO) -cmd 'bin/yserverd dev --listen 127.0.0.1:{port} --data {dir}' -url 'ws://127.0.0.1:{port}/{room}' $(ARGS)
 
 .PHONY: build
 build: ## build bin/yserverd
