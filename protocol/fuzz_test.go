@@ -23,12 +23,12 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		var again []byte
-		switch {
-		case m.Type == protocol.MessageSync:
+		switch m.Type {
+		case protocol.MessageSync:
 			again = append(protocol.AppendSyncHeader(nil, m.Sync, len(m.Payload)), m.Payload...)
-		case m.Type == protocol.MessageAwareness:
+		case protocol.MessageAwareness:
 			again = protocol.AppendAwareness(nil, m.Payload)
-		case m.Type == protocol.MessageSyncStatus:
+		case protocol.MessageSyncStatus:
 			again = protocol.AppendSyncStatus(nil, m.Payload)
 		default:
 			require.True(t, bytes.HasSuffix(frame, m.Payload))

@@ -107,17 +107,17 @@ func hostile() map[string][]byte {
 		"nested huge arrays":       append(u(1, 1, 9, 0, 8, 1, "t", 1), bytes.Repeat([]byte{117, 0xff, 0xff, 0x3f}, n/4)...),
 		"nested json":              append(u(1, 1, 9, 0, 5, 1, "t", 3*n), bytes.Repeat([]byte("["), 3*n)...),
 		"sections of one struct":   append(repeat(nil, n/5, 1, 9, 0, 0, 1), 0),
-		"structs":                  append(repeat([]byte{1}, n/2, 0, 1), 0)[:0:0],
-		"structs between skips":    skips(n / 4),
+		"structs":                  structs(n/2, 0, 1),
+		"structs between skips":    structs(n/2, 0, 1, 10, 1),
 		"delete ranges":            append([]byte{0, 1, 9}, repeat(nil, n/2, 5, 1)...),
 		"delete ranges of clients": append([]byte{0}, repeat(nil, n/4, 9, 1, 5, 1)...),
 		"empty delete sections":    append([]byte{0}, repeat(nil, n/2, 9, 0)...),
 	}
 }
 
-// skips is one section that alternates GC structs and Skips.
-func skips(n int) []byte {
-	b := append(u(1, 2*n, 9, 0), bytes.Repeat([]byte{0, 1, 10, 1}, n)...)
+// structs is one section of n structs, which repeat those given.
+func structs(n int, part ...byte) []byte {
+	b := append(u(1, n, 9, 0), bytes.Repeat(part, 2*n/len(part))...)
 	return append(b, 0)
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/yserverd/yserverd/protocol/update"
 )
 
-const max = lib0.MaxInteger
+const most = lib0.MaxInteger
 
 // item is an update with one item in the root type "t", of the given kind and content.
 func item(kind int, content ...any) []byte {
@@ -45,7 +45,7 @@ func TestRefused(t *testing.T) {
 		{"gc with a key", u(1, 1, 9, 0, byte(0x20), 1, 0), update.FaultInfo},
 		{"skip with a right origin", u(1, 1, 9, 0, byte(0x4a), 1, 0), update.FaultInfo},
 		{"type 7", item(7, 7), update.FaultType},
-		{"huge type", item(7, max), update.FaultType},
+		{"huge type", item(7, most), update.FaultType},
 		{"any tag 115", item(8, 1, []byte{115}), update.FaultAny},
 		{"any tag 128", item(8, 1, []byte{128}), update.FaultAny},
 
@@ -75,10 +75,10 @@ func TestRefused(t *testing.T) {
 		{"gc of nothing", u(1, 1, 9, 0, 0, 0, 0), update.FaultEmpty},
 		{"skip of nothing", u(1, 1, 9, 0, 10, 0, 0), update.FaultEmpty},
 
-		{"clock and length", u(1, 1, 9, max, 0, 1, 0), update.FaultRange},
-		{"length", u(1, 2, 9, 0, 0, max, 0, 1, 0), update.FaultRange},
-		{"delete range", u(0, 1, 9, 1, max, 1), update.FaultRange},
-		{"client", u(1, 1, max+1, 0, 0, 1, 0), update.FaultRange},
+		{"clock and length", u(1, 1, 9, most, 0, 1, 0), update.FaultRange},
+		{"length", u(1, 2, 9, 0, 0, most, 0, 1, 0), update.FaultRange},
+		{"delete range", u(0, 1, 9, 1, most, 1), update.FaultRange},
+		{"client", u(1, 1, most+1, 0, 0, 1, 0), update.FaultRange},
 
 		{"origin in its own future", u(1, 1, 9, 5, byte(0x84), 9, 6, "x", 0), update.FaultReference},
 		{"itself as origin", u(1, 1, 9, 5, byte(0x84), 9, 5, "x", 0), update.FaultReference},
@@ -119,11 +119,11 @@ func TestTolerated(t *testing.T) {
 		"document with a number":         item(9, "guid", []byte{125, 5}),
 		"key beside an origin":           u(1, 1, 9, 5, byte(0xa4), 9, 4, "x", 0),
 		"512 arrays":                     item(8, 1, nested(512)),
-		"the last clock there is":        u(1, 1, 9, max-1, 0, 1, 0),
-		"the greatest client":            u(1, 1, max, 0, 0, 1, 0),
-		"2^53-1 deleted units":           item(1, max),
+		"the last clock there is":        u(1, 1, 9, most-1, 0, 1, 0),
+		"the greatest client":            u(1, 1, most, 0, 0, 1, 0),
+		"2^53-1 deleted units":           item(1, most),
 		"parent that may be no type":     u(1, 1, 9, 0, 4, 0, 8, 3, "x", 0),
-		"other clients' future":          u(1, 1, 9, 0, byte(0xc4), 8, max, 7, max, "x", 0),
+		"other clients' future":          u(1, 1, 9, 0, byte(0xc4), 8, most, 7, most, "x", 0),
 		"an embed that is not an object": item(5, " null\n"),
 	} {
 		require.NoError(t, update.Validate(b, update.Limits{}), name)
@@ -275,7 +275,7 @@ func TestDecoderStream(t *testing.T) {
 }
 
 func TestStateVectors(t *testing.T) {
-	entries := []update.ID{{Client: 9, Clock: 3}, {Client: max, Clock: max}, {Client: 9, Clock: 4}}
+	entries := []update.ID{{Client: 9, Clock: 3}, {Client: most, Clock: most}, {Client: 9, Clock: 4}}
 	b := update.AppendStateVector(nil, entries)
 	got, err := update.ParseStateVector([]update.ID{{Client: 1}}, append(b, "more"...), update.Limits{})
 	require.NoError(t, err)
@@ -287,9 +287,9 @@ func TestStateVectors(t *testing.T) {
 		{nil, update.ErrMalformed},
 		{u(1), update.ErrMalformed},
 		{u(2, 1, 1), update.ErrMalformed},
-		{u(max), update.ErrMalformed},
+		{u(most), update.ErrMalformed},
 		{u(1, 1, []byte{0x80}), update.ErrMalformed},
-		{u(1, max+1, 1), update.ErrMalformed},
+		{u(1, most+1, 1), update.ErrMalformed},
 		{u(3, 1, 1, 2, 2, 3, 3), update.ErrLimit},
 	} {
 		dst := []update.ID{{Client: 1}}

@@ -23,7 +23,7 @@ func seeds(f *testing.F) (list [][]byte) {
 		u(2, 1, 9, 1, byte(0x84), 9, 0, "b", 1, 9, 0, 4, 1, "t", "a", 0),
 		u(1, 4, 9, 0, 10, 3, 0, 1, 10, 7, 10, 1, 0),
 		u(0, 2, 1, 3, 9, 1, 2, 4, 3, 4, 9, 1, 1, 1),
-		u(1, 1, 9, max-5, 0, 5, 1, 9, 1, 0, max),
+		u(1, 1, 9, most-5, 0, 5, 1, 9, 1, 0, most),
 	)
 }
 
@@ -41,7 +41,7 @@ func FuzzValidate(f *testing.F) {
 		raw := 0
 		for _, s := range structsOf(t, b) {
 			require.Positive(t, s.Len)
-			require.LessOrEqual(t, s.End(), uint64(max))
+			require.LessOrEqual(t, s.End(), uint64(most))
 			require.Equal(t, s.Raw, update.AppendSlice(nil, &s, 0, s.Len))
 			raw += len(s.Raw)
 			if s.Len <= maxUnits && s.Kind != update.Skip {

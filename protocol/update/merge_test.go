@@ -3,8 +3,10 @@ package update_test
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -45,6 +47,8 @@ func TestMergeJoins(t *testing.T) {
 		{"values", [][]byte{list(0, true, 126), list(1, false, 120, 121), list(3, false, 127)}, list(0, true, 126, 120, 121, 127)},
 		{"values after something unknown", [][]byte{list(5, false, 126), list(6, false, 120)}, u(1, 2, 9, 5, byte(0x88), 9, 4, 1, []byte{126}, byte(0x88), 9, 5, 1, []byte{120}, 0)},
 		{"values of a map", [][]byte{u(1, 1, 9, 0, byte(0x28), 1, "m", "k", 1, []byte{126}, 0), list(1, false, 120)}, u(1, 2, 9, 0, byte(0x28), 1, "m", "k", 1, []byte{126}, byte(0x88), 9, 0, 1, []byte{120}, 0)},
+		{"text of a map", [][]byte{u(1, 1, 9, 0, byte(0x24), 1, "m", "k", "a", 0), u(1, 1, 9, 1, byte(0xa4), 9, 0, "b", 0)}, u(1, 2, 9, 0, byte(0x24), 1, "m", "k", "a", byte(0xa4), 9, 0, "b", 0)},
+		{"deleted of a map", [][]byte{u(1, 1, 9, 0, byte(0x21), 1, "m", "k", 1, 0), u(1, 1, 9, 1, byte(0xa1), 9, 0, 1, 0)}, u(1, 1, 9, 0, byte(0x21), 1, "m", "k", 2, 0)},
 		{"json values", [][]byte{u(1, 1, 9, 0, 2, 1, "j", 1, "1", 0), u(1, 1, 9, 1, byte(0x82), 9, 0, 1, "{}", 0)}, u(1, 1, 9, 0, 2, 1, "j", 2, "1", "{}", 0)},
 		{"collected", [][]byte{u(1, 1, 9, 0, 0, 5, 0), u(1, 1, 9, 5, 0, 200, 0)}, u(1, 1, 9, 0, 0, 205, 0)},
 		{"deleted", [][]byte{u(1, 1, 9, 0, 1, 1, "t", 5, 0), u(1, 1, 9, 5, byte(0x81), 9, 4, 3, 0)}, u(1, 1, 9, 0, 1, 1, "t", 8, 0)},
@@ -166,4 +170,59 @@ func TestMergeUsesNothingOfItsInputs(t *testing.T) {
 	got = merge(t, one)
 	clear(one)
 	require.True(t, bytes.Contains(got, []byte("one")))
+}
+
+// TestMergeTakesTimeInProportion: one merge of sixteen times as much takes about as long as sixteen merges, and nothing like
+// sixteen times that. The fastest of several runs in turn are compared, so that others on the machine matter little.
+func TestMergeTakesTimeInProportion(t *testing.T) {
+	const n, times = 2000, 16
+	repeated := func(n int) (list [][]byte) {
+		whole := merge(t, typed(9, 0, "abc")...)
+		for range n {
+			list = append(list, whole)
+		}
+		return list
+	}
+	for name, shape := range map[string]func(n int) [][]byte{
+		"typed":     keystrokes,
+		"backwards": func(n int) [][]byte { list := keystrokes(n); slices.Reverse(list); return list },
+		"repeated":  repeated,
+		"gaps": func(n int) (list [][]byte) {
+			for i := range n {
+				list = append(list, u(1, 1, 9, 2*i, 0, 1, 0))
+			}
+			return list
+		},
+		"clients": func(n int) (list [][]byte) {
+			for i := range n {
+				list = append(list, u(1, 1, i, 0, 0, 1, 1, i, 1, 0, 1))
+			}
+			return list
+		},
+		"one text, many times cut": func(n int) [][]byte {
+			list := [][]byte{text(9, 0, strings.Repeat("x", n))}
+			for i := range n {
+				list = append(list, text(9, i+1, "xy"))
+			}
+			return list
+		},
+	} {
+		few, many := shape(n), shape(times*n)
+		apart, together := time.Hour, time.Hour
+		for attempt := 0; attempt < 50 && together >= 4*apart || attempt < 3; attempt++ {
+			apart = min(apart, mergeTime(t, few, times))
+			together = min(together, mergeTime(t, many, 1))
+		}
+		require.Less(t, together.Seconds(), 4*apart.Seconds(), "%s: %v apart, %v together", name, apart, together)
+	}
+}
+
+// mergeTime returns how long it takes to merge the updates the given number of times.
+func mergeTime(t *testing.T, updates [][]byte, times int) time.Duration {
+	start := time.Now()
+	for range times {
+		_, err := update.Merge(nil, updates...)
+		require.NoError(t, err)
+	}
+	return time.Since(start)
 }

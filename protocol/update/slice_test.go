@@ -53,7 +53,7 @@ func TestSliceOfSurrogates(t *testing.T) {
 
 func TestSliceImpossible(t *testing.T) {
 	s := structsOf(t, text(1, 0, "abc"))[0]
-	for _, c := range [][2]uint64{{0, 0}, {2, 2}, {2, 1}, {0, 4}, {3, 4}, {max, 1}} {
+	for _, c := range [][2]uint64{{0, 0}, {2, 2}, {2, 1}, {0, 4}, {3, 4}, {most, 1}} {
 		require.Equal(t, []byte("x"), update.AppendSlice([]byte("x"), &s, c[0], c[1]), "%v", c)
 	}
 }
@@ -72,7 +72,7 @@ func requireParts(t testing.TB, s *update.Struct, a, b uint64) {
 		require.Equal(t, cut[1]-cut[0], part.Len)
 		require.Equal(t, s.Kind, part.Kind)
 		if s.IsItem() {
-			require.Equal(t, s.Info&^(update.HasOrigin), part.Info&^(update.HasOrigin))
+			require.Equal(t, s.Info&^update.HasOrigin, part.Info&^update.HasOrigin)
 			require.Equal(t, s.RightOrigin, part.RightOrigin)
 			if cut[0] > 0 {
 				require.Equal(t, update.ID{Client: s.Client, Clock: s.Clock + cut[0] - 1}, part.Origin)
