@@ -10,10 +10,13 @@ import (
 func (d *Doc) applied(u []byte) Applied {
 	t := &d.tx
 	a := Applied{Released: t.released, Parked: t.parked}
-	for _, r := range t.staged {
+	a.Missing = t.parked // a delete range beyond all structs
+	newly := len(t.waiting) > 0
+	for i := range t.staged {
 		// A gap may have been closed by what came later in the same update.
-		if r.clock > d.next(r.client) {
+		if r := &t.staged[i]; r.clock > d.next(r.client) {
 			a.Parked, a.Missing = true, true
+			newly = newly || r.raw != nil
 		}
 	}
 	for _, id := range t.missing {
@@ -29,7 +32,7 @@ func (d *Doc) applied(u []byte) Applied {
 		a.From = t.from
 		a.Log = a.New
 	}
-	if len(t.parkings) > 0 || len(t.waiting) > 0 {
+	if newly {
 		a.Log = d.encodeLog()
 	}
 	if a.Log != nil {
@@ -63,16 +66,11 @@ func (d *Doc) newPieces(pieces []piece) []piece {
 // encodeLog returns an update of what became new and what was parked.
 func (d *Doc) encodeLog() []byte {
 	t := &d.tx
-	pieces := d.newPieces(t.pieces[:0])
-	for _, p := range t.parkings {
-		// What the same update released again is among the new.
-		if p.clock >= d.next(p.client) {
-			pieces = append(pieces, p)
-		}
-	}
-	slices.SortFunc(pieces, comparePieces)
-	t.pieces = pieces
-	spans := append(t.waiting, t.fresh...)
-	t.log = appendSpans(appendSections(t.log[:0], pieces), spans)
+	// What the same update released again is among the new.
+	t.staged = slices.DeleteFunc(t.staged, func(p piece) bool { return p.raw == nil || p.clock < d.next(p.client) })
+	t.staged = d.newPieces(t.staged)
+	slices.SortFunc(t.staged, comparePieces)
+	t.waiting = append(t.waiting, t.fresh...)
+	t.log = appendSpans(appendSections(t.log[:0], t.staged), t.waiting)
 	return t.log
 }

@@ -1,6 +1,8 @@
 package ydoc
 
 import (
+	"slices"
+
 	"github.com/yserverd/yserverd/protocol/lib0"
 	"github.com/yserverd/yserverd/protocol/update"
 )
@@ -29,7 +31,8 @@ type Applied struct {
 // The update is not kept: what is stored is copied.
 func (d *Doc) Apply(u []byte) (Applied, error) {
 	t := &d.tx
-	t.reset(d)
+	t.begin(d)
+	defer t.end()
 	var dec update.Decoder
 	dec.Reset(u, d.cfg.limits())
 	if err := d.applyStructs(&dec); err != nil {
@@ -81,7 +84,8 @@ func (d *Doc) applyStruct(s *update.Struct) error {
 		t.plain = false
 		return nil
 	case s.Clock > next:
-		return d.stage(s)
+		d.stage(s)
+		return nil
 	case c == nil:
 		if len(d.order) >= d.cfg.MaxClients {
 			return &LimitError{LimitClients, int64(d.cfg.MaxClients)}
@@ -106,22 +110,21 @@ func (d *Doc) addPart(c *client, s *update.Struct, cut uint64) {
 }
 
 // stage notes down a struct beyond a gap. Structs that follow each other become one run.
-func (d *Doc) stage(s *update.Struct) error {
+func (d *Doc) stage(s *update.Struct) {
 	t := &d.tx
 	t.plain = false
-	from := len(t.beyond)
 	t.beyond = append(t.beyond, s.Raw...)
 	if n := len(t.staged); n > 0 {
 		last := &t.staged[n-1]
 		if last.client == s.Client && last.end == s.Clock {
 			last.end = s.End()
 			last.n++
-			last.to = len(t.beyond)
-			return nil
+			last.raw = t.beyond[len(t.beyond)-len(last.raw)-len(s.Raw):]
+			return
 		}
 	}
-	t.staged = append(t.staged, run{client: s.Client, clock: s.Clock, end: s.End(), n: 1, from: from, to: len(t.beyond)})
-	return nil
+	raw := t.beyond[len(t.beyond)-len(s.Raw):]
+	t.staged = double(t.staged, piece{client: s.Client, clock: s.Clock, end: s.End(), n: 1, raw: raw})
 }
 
 // note notes down the ids that a struct names and nobody has. Those of its own client come before it.
@@ -158,10 +161,10 @@ func (d *Doc) has(id update.ID) bool {
 // checkDeletes reads the delete set without applying it, and sees to the limits.
 func (d *Doc) checkDeletes(dec *update.Decoder) error {
 	t := &d.tx
-	waiting, count, stored := 0, 0, 0
-	for _, r := range t.staged {
-		if d.parked.lacks(r.client, r.clock, r.end) {
-			waiting += r.to - r.from
+	waiting, count, stored, ranges := 0, 0, 0, 0
+	for i := range t.staged {
+		if r := &t.staged[i]; d.parked.lacks(r.client, r.clock, r.end) {
+			waiting += len(r.raw)
 			count++
 		}
 	}
@@ -173,6 +176,7 @@ func (d *Doc) checkDeletes(dec *update.Decoder) error {
 		if !ok {
 			break
 		}
+		ranges++
 		c, end := d.find(id), clock+length
 		size := lib0.VarUintLen(clock) + lib0.VarUintLen(length)
 		if c != nil && clock < c.next && !c.deleted.covers(clock, min(end, c.next)) {
@@ -191,19 +195,31 @@ func (d *Doc) checkDeletes(dec *update.Decoder) error {
 	case waiting+stored > 0 && int64(d.size()+d.parked.size()+waiting+stored) > d.cfg.MaxBytes:
 		return &LimitError{LimitBytes, d.cfg.MaxBytes}
 	}
+	t.fresh = slices.Grow(t.fresh, ranges)
 	return nil
 }
 
-// parkStructs parks what was noted down beyond gaps.
+// parkStructs parks what was noted down beyond gaps. Of what was parked before no bytes stay noted down.
 func (d *Doc) parkStructs() {
 	t := &d.tx
-	for _, r := range t.staged {
-		n := len(t.parkings)
-		d.parked.gaps(r.client, r.clock, r.end, func(from, to uint64) { t.cutRun(r, from, to) })
-		for _, p := range t.parkings[n:] {
+	var cuts []piece
+	for i := range t.staged {
+		r, whole, from := &t.staged[i], false, len(cuts)
+		d.parked.gaps(r.client, r.clock, r.end, func(clock, end uint64) {
+			if whole = clock == r.clock && end == r.end; !whole {
+				cuts = append(cuts, cutRun(r, clock, end))
+			}
+		})
+		if whole {
+			d.parked.insert(*r)
+			continue
+		}
+		r.raw = nil
+		for _, p := range cuts[from:] {
 			d.parked.insert(p)
 		}
 	}
+	t.staged = append(t.staged, cuts...)
 }
 
 // releaseStructs stores what was parked and follows on the structs that the update has brought.
@@ -256,9 +272,8 @@ func (d *Doc) applyDeletes(dec *update.Decoder) {
 		if end > next {
 			t.plain, t.parked = false, true
 			from := max(clock, next)
-			t.missing = append(t.missing, update.ID{Client: id, Clock: end - 1})
 			if d.parked.addDelete(id, from, end) {
-				t.waiting = append(t.waiting, clientSpan{id, span{from, end}})
+				t.waiting = double(t.waiting, clientSpan{id, span{from, end}})
 			}
 		}
 	}

@@ -150,10 +150,13 @@ func BenchmarkApply(b *testing.B) {
 	} {
 		b.Run(s.name, func(b *testing.B) {
 			b.ReportAllocs()
+			start := cpuTime()
 			for b.Loop() {
 				load(b, s.updates)
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(s.updates)), "ns/update")
+			each := float64(cpuTime()-start) / float64(b.N)
+			b.ReportMetric(each/1e6, "cpu-ms/op")
+			b.ReportMetric(each/float64(len(s.updates)), "cpu-ns/update")
 		})
 	}
 }
@@ -162,6 +165,8 @@ func BenchmarkApply(b *testing.B) {
 func BenchmarkApplyCompacting(b *testing.B) {
 	updates, _ := b4()
 	b.ReportAllocs()
+	start := cpuTime()
+	defer func() { b.ReportMetric(float64(cpuTime()-start)/float64(b.N)/1e6, "cpu-ms/op") }()
 	for b.Loop() {
 		d := ydoc.New(ydoc.Config{})
 		for i, u := range updates {
@@ -237,6 +242,7 @@ func BenchmarkCompact(b *testing.B) {
 			d := load(b, s.updates)
 			size := 0
 			b.ReportAllocs()
+			start := cpuTime()
 			for b.Loop() {
 				c, err := d.Freeze().Compact()
 				if err != nil {
@@ -244,6 +250,7 @@ func BenchmarkCompact(b *testing.B) {
 				}
 				size = len(c.Update())
 			}
+			b.ReportMetric(float64(cpuTime()-start)/float64(b.N)/1e6, "cpu-ms/op")
 			b.ReportMetric(float64(size), "compacted-bytes")
 			b.ReportMetric(float64(len(d.State())), "bytes")
 		})

@@ -194,6 +194,7 @@ func deliver(t *testing.T, s *session) {
 		require.True(t, d.Adopt(c))
 		frozen = nil
 	}
+	whole := true // no update was cut, perhaps through a surrogate pair: then not only ids but bytes must be the same
 	rest := append([][]byte(nil), s.updates...)
 	for step := 0; len(rest) > 0 && len(s.b) > 0 && step < 400; step++ {
 		i := s.script.next(min(len(rest), 6))
@@ -223,6 +224,7 @@ func deliver(t *testing.T, s *session) {
 			require.NoError(t, err)
 			if s.script.next(4) == 0 {
 				give(u)
+				whole = false
 			}
 		case 6:
 			u, err := peer.AppendDiff(nil, d.StateVector())
@@ -243,7 +245,9 @@ func deliver(t *testing.T, s *session) {
 	for name, other := range map[string]*ydoc.Doc{"document": d, "peer": peer, "log": log} {
 		require.True(t, ydoc.Equal(want, other), "%s:\n%s\n\nwant:\n%s", name, joined(t, other.Full()), joined(t, want.Full()))
 	}
-	require.Equal(t, compact(t, want), compact(t, d))
+	if whole {
+		require.Equal(t, compact(t, want), compact(t, d))
+	}
 }
 
 // TestSessions delivers random sessions in random manners.

@@ -187,7 +187,11 @@ func (s *spanSet) insert(w *spanWriter, i, j int, sp span) {
 		// Behind everything: into the last chunk if it has room. A full one stays full, so that a set filled in order wastes
 		// nothing.
 		if i == 0 || len(s.chunks[i-1].spans) == maxSpans {
-			s.chunks = append(s.chunks, &spanChunk{spans: []span{sp}, epoch: w.epoch})
+			room := 1
+			if i > 0 {
+				room = maxSpans // a set that filled a chunk fills another one
+			}
+			s.chunks = append(s.chunks, &spanChunk{spans: append(make([]span, 0, room), sp), epoch: w.epoch})
 			return
 		}
 		i, j = i-1, len(s.chunks[i-1].spans)

@@ -11,12 +11,11 @@ import (
 type tx struct {
 	seq      uint64       // counts updates
 	marks    []mark       // clients that got structs, as they were; those that are new are not among them
-	staged   []run        // runs of structs beyond a gap
+	staged   []piece      // runs of structs beyond a gap
 	beyond   []byte       // their bytes
 	missing  []update.ID  // named by structs of the input and unknown when these came
 	fresh    []clientSpan // deleted by this update or by released ranges, and not before
 	waiting  []clientSpan // newly parked delete ranges
-	parkings []piece      // newly parked runs, borrowed
 	plain    bool         // so far the input is exactly what became new
 	released bool
 	parked   bool // some of the input waits
@@ -35,30 +34,28 @@ type tx struct {
 	log    []byte      // Log
 }
 
-// run is a run of structs of the input that is beyond a gap: where in beyond its bytes are.
-type run struct {
-	client     uint64
-	clock, end uint64
-	n          int // structs
-	from, to   int
-}
-
-// cutRun notes down the clocks of a run that are to be parked, with their structs.
-func (t *tx) cutRun(r run, from, to uint64) {
-	p := piece{client: r.client, clock: from, end: to, n: r.n, raw: t.beyond[r.from:r.to]}
-	if from != r.clock || to != r.end {
-		w := walker{buf: p.raw, client: r.client, clock: r.clock}
-		p.raw, p.n = nil, 0
-		var s update.Struct
-		for !w.done() {
-			w.next(&s)
-			if a, b := max(from, s.Clock), min(to, s.End()); a < b {
-				p.raw = update.AppendSlice(p.raw, &s, a-s.Clock, b-s.Clock)
-				p.n++
-			}
+// cutRun returns the structs of a run that have the given clocks.
+func cutRun(r *piece, clock, end uint64) piece {
+	p := piece{client: r.client, clock: clock, end: end}
+	w := walker{buf: r.raw, client: r.client, clock: r.clock}
+	var s update.Struct
+	for !w.done() {
+		w.next(&s)
+		if a, b := max(clock, s.Clock), min(end, s.End()); a < b {
+			p.raw = update.AppendSlice(p.raw, &s, a-s.Clock, b-s.Clock)
+			p.n++
 		}
 	}
-	t.parkings = append(t.parkings, p)
+	return p
+}
+
+// double appends to a list that may become long for one update, and then is given up: growing by a quarter each time, as
+// append does, would leave five times its size behind.
+func double[T any](s []T, v T) []T {
+	if len(s) == cap(s) {
+		s = slices.Grow(s, max(8, len(s)))
+	}
+	return append(s, v)
 }
 
 // keep is how much memory of each kind a document holds on to between updates.
@@ -72,24 +69,27 @@ func trim[T any](s []T, size int) []T {
 	return s[:0]
 }
 
-// reset prepares for another update. Lists are cleared as well: they must not keep a former input alive.
-func (t *tx) reset(d *Doc) {
+// begin prepares for another update. What the last one returned is void.
+func (t *tx) begin(d *Doc) {
 	t.seq++
-	t.marks = trim(t.marks, 80)
-	t.staged = trim(t.staged, 48)
-	t.beyond = trim(t.beyond, 1)
-	t.missing = trim(t.missing, 16)
-	t.fresh = trim(t.fresh, 24)
-	t.waiting = trim(t.waiting, 24)
-	t.parkings = trim(t.parkings, 80)
-	t.pieces = trim(t.pieces, 80)
 	t.from = trim(t.from, 16)
-	t.slice = trim(t.slice, 1)
 	t.out = trim(t.out, 1)
 	t.log = trim(t.log, 1)
 	t.plain, t.released, t.parked = true, false, false
 	t.order, t.structs, t.bytes = len(d.order), d.structs, d.bytes
+}
+
+// end gives up what was noted down.
+func (t *tx) end() {
 	t.current, t.named = nil, nil
+	t.marks = trim(t.marks, 72)
+	t.staged = trim(t.staged, 64)
+	t.beyond = trim(t.beyond, 1)
+	t.missing = trim(t.missing, 16)
+	t.fresh = trim(t.fresh, 24)
+	t.waiting = trim(t.waiting, 24)
+	t.pieces = trim(t.pieces, 64)
+	t.slice = trim(t.slice, 1)
 }
 
 // mark is a client as it was before the update.
