@@ -83,7 +83,7 @@ func (r *Reader) skipContainer(object bool, depth int) error {
 	if depth <= 0 {
 		return fail(ErrDepth, r.pos-1)
 	}
-	n, err := r.count(object)
+	n, err := r.count()
 	if err != nil {
 		return err
 	}
@@ -100,18 +100,13 @@ func (r *Reader) skipContainer(object bool, depth int) error {
 	return nil
 }
 
-// count reads the number of entries of a container and holds it against the bytes that are left: a value takes at least
-// one byte, a member two.
-func (r *Reader) count(object bool) (uint64, error) {
+// count reads the number of entries of a container and holds it against the bytes that are left.
+func (r *Reader) count() (uint64, error) {
 	n, err := r.VarUint()
 	if err != nil {
 		return 0, err
 	}
-	least := n
-	if object {
-		least *= 2
-	}
-	if least > uint64(r.Len()) {
+	if n > uint64(r.Len()) {
 		return 0, fail(ErrEnd, r.pos)
 	}
 	return n, nil

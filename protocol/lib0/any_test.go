@@ -109,3 +109,14 @@ func TestCheckJSONDepth(t *testing.T) {
 	mixed := append(bytes.Repeat([]byte("["), 700), '}')
 	require.ErrorIs(t, lib0.CheckJSON(mixed, 1000), kind(lib0.ErrJSON))
 }
+
+func TestCheckJSONStrings(t *testing.T) {
+	for c := range 128 {
+		raw := []byte{'"', byte(c), '"'}
+		escaped := []byte{'"', '\\', byte(c), '"'}
+		require.Equal(t, c >= 0x20 && c != '"' && c != '\\', lib0.CheckJSON(raw, 1) == nil, "%q", raw)
+		require.Equal(t, bytes.ContainsRune([]byte(`"\/bfnrt`), rune(c)), lib0.CheckJSON(escaped, 1) == nil, "%q", escaped)
+		hex := []byte{'"', '\\', 'u', '0', '0', '0', byte(c), '"'}
+		require.Equal(t, bytes.ContainsRune([]byte("0123456789abcdefABCDEF"), rune(c)), lib0.CheckJSON(hex, 1) == nil, "%q", hex)
+	}
+}
