@@ -291,7 +291,7 @@ type ClientView struct {
 
 	ClientID    uint64                     `json:"clientID"`
 	Text        string                     `json:"text"` // of the text "t"
-	JSON        map[string]json.RawMessage `json:"json"` // of the map "m" and the array "a", where they are in use
+	JSON        map[string]json.RawMessage `json:"json"` // of the map "m" and the array "a", where they are in use; bytes as "<n bytes>"
 	StateVector string                     `json:"stateVector"`
 	Awareness   map[uint64]json.RawMessage `json:"awareness"`
 	Echoes      struct{ Made, Back int }   `json:"echoes"` // own updates, and how many came back from the server
@@ -335,7 +335,7 @@ func SetKey(key string, value any) Edit { return Edit{"op": "set", "key": key, "
 // UnsetKey removes a key of the map.
 func UnsetKey(key string) Edit { return Edit{"op": "unset", "key": key} }
 
-// FillKey sets a key of the map to that many bytes.
+// FillKey sets a key of the map to that many bytes, which views show as "<n bytes>".
 func FillKey(key string, length int) Edit { return Edit{"op": "fill", "key": key, "length": length} }
 
 // Edit makes edits, each a transaction of its own.

@@ -29,7 +29,7 @@ var (
 	seed      = flag.String("seed", "1", "what the random sessions are made from; \"now\" for others each time")
 	only      = flag.Int("only", -1, "run just this session of the seed")
 	script    = flag.String("script", "", "run just the session in this file")
-	long      = flag.Bool("long", false, "run at least 3000 sessions")
+	long      = flag.Bool("long", os.Getenv("YSERVERD_TEST_LONG") == "1", "run at least 3000 sessions")
 	processes = flag.Int("processes", 2, "how many Node processes share the sessions")
 	keepGoing = flag.Bool("keep-going", false, "do not stop at the first finding")
 )
