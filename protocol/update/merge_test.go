@@ -175,6 +175,9 @@ func TestMergeUsesNothingOfItsInputs(t *testing.T) {
 // TestMergeTakesTimeInProportion: one merge of sixteen times as much takes about as long as sixteen merges, and nothing like
 // sixteen times that. The fastest of several runs in turn are compared, so that others on the machine matter little.
 func TestMergeTakesTimeInProportion(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector is what takes the time")
+	}
 	const n, times = 2000, 16
 	repeated := func(n int) (list [][]byte) {
 		whole := merge(t, typed(9, 0, "abc")...)

@@ -2,5 +2,5 @@
 
 package update_test
 
-// raceEnabled: under the race detector a sync.Pool forgets at random what it holds.
+// raceEnabled: under the race detector a sync.Pool forgets at random what it holds, and times mean nothing.
 const raceEnabled = true
