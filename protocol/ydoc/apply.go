@@ -85,6 +85,7 @@ func (d *Doc) applyStruct(s *update.Struct) error {
 		return nil
 	case s.Clock > next:
 		d.stage(s)
+		d.note(s) // what comes later in the update, or is parked, may close the gap
 		return nil
 	case c == nil:
 		if len(d.order) >= d.cfg.MaxClients {
@@ -148,7 +149,7 @@ func (d *Doc) note(s *update.Struct) {
 
 func (d *Doc) noteID(client uint64, id update.ID) {
 	if id.Client != client && !d.has(id) {
-		d.tx.missing = append(d.tx.missing, id)
+		d.tx.missing = double(d.tx.missing, id)
 	}
 }
 

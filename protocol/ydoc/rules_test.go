@@ -208,14 +208,17 @@ func TestE7MissingSaysThatAskingIsUseful(t *testing.T) {
 		u    []byte
 		want bool
 	}{
-		"all known":                  {one(3, 0, text(at{left: id(9, 2)}, "x")), false},
-		"already known":              {build(base), false},
-		"origin":                     {one(3, 0, text(at{left: id(9, 3)}, "x")), true},
-		"right origin":               {one(3, 0, text(at{left: id(9, 2), right: id(9, 3)}, "x")), true},
-		"parent":                     {one(3, 0, text(at{parent: id(8, 0)}, "x")), true},
-		"origin in the same update":  {build([]section{sec(3, 0, text(at{left: id(2, 0)}, "x")), sec(2, 0, text(at{root: "r"}, "y"))}), false},
-		"gap":                        {one(3, 1, text(at{root: "r"}, "x")), true},
-		"gap closed behind it":       {build([]section{sec(9, 4, text(at{left: id(9, 3)}, "x")), sec(9, 3, text(at{left: id(9, 2)}, "y"))}), false},
+		"all known":                 {one(3, 0, text(at{left: id(9, 2)}, "x")), false},
+		"already known":             {build(base), false},
+		"origin":                    {one(3, 0, text(at{left: id(9, 3)}, "x")), true},
+		"right origin":              {one(3, 0, text(at{left: id(9, 2), right: id(9, 3)}, "x")), true},
+		"parent":                    {one(3, 0, text(at{parent: id(8, 0)}, "x")), true},
+		"origin in the same update": {build([]section{sec(3, 0, text(at{left: id(2, 0)}, "x")), sec(2, 0, text(at{root: "r"}, "y"))}), false},
+		"gap":                       {one(3, 1, text(at{root: "r"}, "x")), true},
+		"gap closed behind it":      {build([]section{sec(9, 4, text(at{left: id(9, 3)}, "x")), sec(9, 3, text(at{left: id(9, 2)}, "y"))}), false},
+		"origin behind a gap that is closed": {
+			build([]section{sec(9, 4, text(at{left: id(8, 0)}, "x")), sec(9, 3, text(at{left: id(9, 2)}, "y"))}), true,
+		},
 		"deletes beyond":             {deletes(del{9, 2, 2}), true},
 		"deletes of what it brought": {build([]section{sec(9, 3, text(at{left: id(9, 2)}, "y"))}, del{9, 3, 1}), false},
 	} {
