@@ -12,6 +12,7 @@ FUZZTIME ?= 5s
 BENCHTIME ?= 1s
 BENCH  ?= .
 COUNT  ?= 1
+TESTFLAGS ?= -timeout 20m -count=$(COUNT)
 SCENARIO ?= fanout
 
 GOFUMPT_VERSION   := v0.12.0
@@ -23,8 +24,11 @@ BENCHSTAT_VERSION := v0.0.0-20260908200009-22c9c6c9d4da
 # of it and cost a lot.
 HEAVY := /difftest$$|/internal/browser$$|/internal/e2e
 
+# The Go files that are or may become part of the repository.
+SOURCES := git ls-files --cached --others --exclude-standard --deduplicate '*.go' | while read -r f; do [ ! -e "$$f" ] || echo "$$f"; done
+
 # gotestsum shows what runs, keeps the record, and sums up at the end, skipped tests included.
-SUM = $(TOOLS)/gotestsum --format pkgname-and-test-fails --format-icons text --jsonfile $(OUT)/$@-$(1).json --
+SUM = $(TOOLS)/gotestsum --format pkgname-and-test-fails --format-icons text --jsonfile $(OUT)/$@.json --
 
 .PHONY: help
 help: ## list the targets
@@ -33,36 +37,49 @@ help: ## list the targets
 .PHONY: test
 test: export YSERVERD_TEST_REQUIRE = 1
 test: needs $(TOOLS)/gotestsum ## run every test; installs what they need, and a test that lacks something fails
-	@mkdir -p $(OUT)
-	@echo "== with the race detector"
-	$(call SUM,race) -race -timeout 20m -count=$(COUNT) $$($(GO) list ./... | grep -vE '$(HEAVY)')
-	@echo "== differential, browser and crash tests"
-	$(call SUM,heavy) -timeout 20m -count=$(COUNT) $$($(GO) list ./... | grep -E '$(HEAVY)')
+	@$(MAKE) --keep-going test-race test-alloc test-heavy
+
+.PHONY: test-race test-alloc test-heavy
+test-race: $(TOOLS)/gotestsum
+	@mkdir -p $(OUT) && echo "== with the race detector"
+	@$(SUM) -race $(TESTFLAGS) $$($(GO) list ./... | grep -vE '$(HEAVY)')
+test-alloc: $(TOOLS)/gotestsum
+	@mkdir -p $(OUT) && echo "== what allocates, which the race detector would falsify"
+	@$(SUM) -run Alloc $(TESTFLAGS) $$($(GO) list ./... | grep -vE '$(HEAVY)')
+test-heavy: $(TOOLS)/gotestsum
+	@mkdir -p $(OUT) && echo "== differential, browser and crash tests"
+	@$(SUM) $(TESTFLAGS) $$($(GO) list ./... | grep -E '$(HEAVY)')
 
 .PHONY: test-short
 test-short: $(TOOLS)/gotestsum ## run the quick tests; what needs a missing program is skipped
 	@mkdir -p $(OUT)
-	$(call SUM,all) -short -timeout 10m ./...
+	@$(SUM) -short -timeout 10m ./...
 
 .PHONY: test-long
 test-long: export YSERVERD_TEST_REQUIRE = 1
 test-long: export YSERVERD_TEST_LONG = 1
+test-long: TESTFLAGS := -timeout 4h
 test-long: needs $(TOOLS)/gotestsum ## run every test in its long form; takes hours
-	@mkdir -p $(OUT)
-	$(call SUM,race) -race -timeout 4h $$($(GO) list ./... | grep -vE '$(HEAVY)')
-	$(call SUM,heavy) -timeout 4h $$($(GO) list ./... | grep -E '$(HEAVY)')
+	@$(MAKE) --keep-going TESTFLAGS='$(TESTFLAGS)' test-race test-heavy
 
 .PHONY: lint
-lint: $(TOOLS)/gofumpt $(TOOLS)/golangci-lint ## check format, vet, linters and the direction of the packages
-	@unformatted=$$($(TOOLS)/gofumpt -l $$(git ls-files --cached --others --exclude-standard '*.go' | xargs ls 2>/dev/null)); \
+lint: ## check format, vet, linters and the direction of the packages
+	@$(MAKE) --keep-going lint-format lint-vet lint-linters lint-direction
+
+.PHONY: lint-format lint-vet lint-linters lint-direction
+lint-format: $(TOOLS)/gofumpt
+	@unformatted=$$($(TOOLS)/gofumpt -l $$($(SOURCES))); \
 	if [ -n "$$unformatted" ]; then echo "not formatted (make format):"; echo "$$unformatted"; exit 1; fi
+lint-vet:
 	$(GO) vet ./...
+lint-linters: $(TOOLS)/golangci-lint
 	$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
+lint-direction:
 	$(GO) test -count=1 ./internal/deps
 
 .PHONY: format
 format: $(TOOLS)/gofumpt ## format the Go files
-	$(TOOLS)/gofumpt -w $$(git ls-files --cached --others --exclude-standard '*.go')
+	$(TOOLS)/gofumpt -w $$($(SOURCES))
 
 .PHONY: fuzz-short
 fuzz-short: ## fuzz every target for FUZZTIME (5s)

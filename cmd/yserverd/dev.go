@@ -71,12 +71,14 @@ func banner(addr net.Addr, data string) string {
 
   Paste one of these:
 
+    // npm install yjs@13 y-websocket
     import * as Y from 'yjs'
     import { WebsocketProvider } from 'y-websocket'
 
     const doc = new Y.Doc()
     const provider = new WebsocketProvider('ws://HOST', 'my-room', doc)
 
+    // npm install yjs@13 y-partyserver
     import * as Y from 'yjs'
     import YProvider from 'y-partyserver/provider'
 
