@@ -37,10 +37,15 @@ type conn struct {
 	timer   *time.Timer
 }
 
-var _ net.Conn = (*conn)(nil)
+var (
+	_ net.Conn = (*conn)(nil)
+	_ net.Addr = (*conn)(nil)
+)
 
 func (c *conn) LocalAddr() net.Addr              { return c.nc.LocalAddr() }
-func (c *conn) RemoteAddr() net.Addr             { return c.nc.RemoteAddr() }
+func (c *conn) RemoteAddr() net.Addr             { return c }
+func (c *conn) Network() string                  { return c.nc.RemoteAddr().Network() }
+func (c *conn) String() string                   { return c.nc.RemoteAddr().String() }
 func (c *conn) SetDeadline(time.Time) error      { return nil }
 func (c *conn) SetReadDeadline(time.Time) error  { return nil }
 func (c *conn) SetWriteDeadline(time.Time) error { return nil }
@@ -48,6 +53,17 @@ func (c *conn) Close() error                     { return nil }
 
 // Write takes the 101 or one control frame.
 func (c *conn) Write(b []byte) (int, error) {
+	if opcode(b[0]&0xf) == opPing {
+		select {
+		case c.p.s.pings <- c.p:
+			return len(b), nil
+		default:
+		}
+	}
+	return c.write(b)
+}
+
+func (c *conn) write(b []byte) (int, error) {
 	p := c.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -56,7 +72,7 @@ func (c *conn) Write(b []byte) (int, error) {
 		return 0, net.ErrClosed
 	case !p.greeted:
 		p.greeted = true
-		p.out.addFirst(newControlFrame(b, false)) // a close may wait already
+		p.out.addControl(newControlFrame(b, false))
 		p.flushLocked()
 	case opcode(b[0]&0xf) == opClose:
 		c.writeClose(b)
@@ -85,6 +101,18 @@ func (c *conn) writeClose(raw []byte) {
 
 // Read reads from the socket, or what was read ahead of it.
 func (c *conn) Read(b []byte) (int, error) {
+	if n, err := c.before(b); n > 0 || err != nil {
+		return n, err
+	}
+	n, err := c.fill(b)
+	if err != nil {
+		c.refuse(err)
+	}
+	return n, err
+}
+
+// before gives what is here already; nothing when the socket is to be read.
+func (c *conn) before(b []byte) (n int, err error) {
 	c.mu.Lock()
 	for len(c.ahead) == 0 && c.looking {
 		looked := c.looked
@@ -93,7 +121,7 @@ func (c *conn) Read(b []byte) (int, error) {
 		c.mu.Lock()
 	}
 	if len(c.ahead) > 0 {
-		n := copy(b, c.ahead)
+		n = copy(b, c.ahead)
 		if c.ahead = c.ahead[n:]; len(c.ahead) == 0 {
 			c.ahead = nil
 		}
@@ -107,13 +135,8 @@ func (c *conn) Read(b []byte) (int, error) {
 	}
 	if err != nil {
 		c.refuse(err)
-		return 0, err
 	}
-	n, err := c.fill(b)
-	if n == 0 && err != nil {
-		c.refuse(err)
-	}
-	return n, err
+	return 0, err
 }
 
 // refuse tells the client why nothing more is read, where that helps.
@@ -127,15 +150,44 @@ func (c *conn) refuse(err error) {
 	}
 }
 
-// fill reads from the socket and follows the frames. An error behind some bytes
-// is kept for the next read.
+// fill reads from the socket. Only a client that sends nothing at all while it
+// is waited for is given up: time in which nobody reads does not count.
 func (c *conn) fill(b []byte) (int, error) {
-	n, err := c.readSocket(b)
+	since := c.p.s.now()
+	for {
+		n, err := c.nc.Read(b)
+		if n > 0 || err == nil || !c.wait(&err, since) {
+			return c.note(b[:n], err)
+		}
+	}
+}
+
+// wait looks at an error of the socket: the deadline may be that of an earlier
+// read, and then there is time left.
+func (c *conn) wait(err *error, since time.Duration) bool {
+	if !errors.Is(*err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	left := c.p.s.cfg.PongWait - (c.p.s.now() - since)
+	if left > 0 && !c.stopped() {
+		_ = c.nc.SetReadDeadline(time.Now().Add(left))
+		if !c.stopped() {
+			return true
+		}
+	}
+	*err = errSilent
+	return false
+}
+
+// note follows the frames in what was read. An error behind some bytes is kept
+// for the next read.
+func (c *conn) note(b []byte, err error) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	n := len(b)
 	if n > 0 {
 		c.p.s.stats.bytesIn.Add(int64(n))
-		before, ok := c.scan.scan(b[:n], c.p.limit)
+		before, ok := c.scan.scan(b, c.p.limit)
 		if !ok {
 			n, err = before, errTooLong
 		}
@@ -147,26 +199,6 @@ func (c *conn) fill(b []byte) (int, error) {
 		return n, nil
 	}
 	return 0, c.err
-}
-
-// readSocket reads once. Only a client that sends nothing at all while it is
-// waited for is given up: time in which nobody reads does not count.
-func (c *conn) readSocket(b []byte) (int, error) {
-	since := time.Now()
-	for {
-		n, err := c.nc.Read(b)
-		if n > 0 || err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
-			return n, err
-		}
-		wait := c.p.s.cfg.PongWait - time.Since(since)
-		if wait <= 0 || c.stopped() {
-			return 0, errSilent
-		}
-		_ = c.nc.SetReadDeadline(time.Now().Add(wait))
-		if c.stopped() {
-			return 0, errSilent
-		}
-	}
 }
 
 func (c *conn) stopped() bool {

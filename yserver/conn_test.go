@@ -90,7 +90,6 @@ func TestABusyRoomDoesNotMakeItsPeersDead(t *testing.T) {
 func TestMessagesOfAnySizeAndShape(t *testing.T) {
 	st := newSite(t, socketConfig{})
 	c := st.dialRaw(nil)
-	var sent [][]byte
 	go func() {
 		for _, n := range []int{0, 1, 125, 126, 1000, 1024, 4096, 65535, 65536, 1 << 20, 5 << 20, 32 << 20} {
 			body := bytes.Repeat([]byte{byte(n >> 8)}, n)
@@ -113,7 +112,6 @@ func TestMessagesOfAnySizeAndShape(t *testing.T) {
 			require.Equal(t, n, bytes.Count(m.data, []byte{byte(n >> 8)}))
 		}
 	}
-	_ = sent
 }
 
 func TestTooLargeMessagesAre1009(t *testing.T) {
@@ -129,16 +127,13 @@ func TestTooLargeMessagesAre1009(t *testing.T) {
 		st := newSite(t, socketConfig{MaxMessage: 1 << 20, CloseGrace: time.Second})
 		st.opts.maxMessage = tc.limit
 		c := st.dialRaw(nil)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			_, _ = c.Write(append(masked(true, opText, []byte("fine")), tc.b...))
-			_, _ = c.Write(make([]byte, 4<<20)) // it goes on sending
-		}()
+		_, err := c.Write(append(masked(true, opText, []byte("fine")), tc.b...))
+		require.NoError(t, err, name)
+		_, err = c.Write(make([]byte, 16<<20)) // it goes on sending, and looks only then
+		require.NoError(t, err, name)
 		op, b := c.readFrame()
 		require.Equal(t, opClose, op, name)
 		require.Equal(t, "\x03\xf1Message is too large", string(b), name)
-		<-done
 		require.NoError(t, c.Close())
 		require.Equal(t, closeInfo{closeTooBig, "Message is too large", false}, await(t, c.room.ends), name)
 		require.Equal(t, "fine", string(await(t, c.room.messages).data), name)

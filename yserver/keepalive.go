@@ -74,3 +74,34 @@ func (p *peer) keepUp(tick uint32) {
 		p.push(keepaliveFrame)
 	}
 }
+
+// pingFrame is every ping: the session's have no payload either.
+var pingFrame = newControlFrame(appendFrameHeader(nil, opPing, 0), false)
+
+// pingsAhead is how many pings may wait to be written.
+const pingsAhead = 1024
+
+// ping writes the pings of all sessions, until the sockets end. A session has a
+// goroutine for its ticks; the stack of that stays at the smallest size as long
+// as it does not write itself.
+func (s *sockets) ping() {
+	defer close(s.pinged)
+	for {
+		select {
+		case <-s.stop:
+			return
+		case p := <-s.pings:
+			p.control(pingFrame)
+		}
+	}
+}
+
+// control sends a control frame.
+func (p *peer) control(f *frame) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.greeted && !p.closing && !p.dead {
+		p.out.addControl(f)
+		p.flushLocked()
+	}
+}

@@ -81,6 +81,7 @@ type peer struct {
 func (p *peer) start() {
 	h := p.hello
 	p.hello = nil
+	_ = p.conn.nc.SetReadDeadline(time.Now().Add(p.s.cfg.PongWait))
 	go p.run(h)
 }
 
@@ -286,17 +287,26 @@ func (p *peer) hangUpLocked(gently bool) {
 	if t, ok := nc.(*net.TCPConn); ok && !gently {
 		_ = t.SetLinger(0)
 	}
-	_ = nc.Close()
+	// Close waits for those who are using the socket, and a writer that does may
+	// be waiting for the lock held here.
+	p.s.wg.Go(func() { _ = nc.Close() })
 }
 
-// run is the goroutine of the peer: melody's session reads in it.
+// run is the goroutine of the peer: melody's session reads in it, from the 101 to
+// the last byte. Its stack is most of what an idle connection costs, so what it
+// does is kept shallow; it keeps nothing of h.
 func (p *peer) run(h *hello) {
 	defer p.s.wg.Done()
-	p.s.session(p, h)
-	p.conn.stopReading()
+	defer p.leave()
+	defer p.s.survive(p, "session")
+	p.s.began(p, p.s.m.HandleRequestWithKeys(&h.writer, h.request, nil))
+}
 
+// leave is all that happens after the last byte that is read for the room.
+func (p *peer) leave() {
+	p.conn.stopReading()
 	info := p.leaving()
-	p.s.guard(p, "left", func() { p.to.left(p, info) })
+	p.s.tellLeft(p, info)
 	p.hangUp(info)
 	p.s.forget(p)
 }

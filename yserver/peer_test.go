@@ -305,3 +305,14 @@ func TestPushCloseAndHangUpAtOnce(t *testing.T) {
 		require.Zero(t, p.queued())
 	}
 }
+
+// What a client sends after the room has closed it does not reach the room.
+func TestNothingIsReceivedAfterClose(t *testing.T) {
+	st := newSite(t, socketConfig{})
+	c := st.dialRaw(nil)
+	c.peer.close(4000, "bye")
+	_, err := c.Write(append(masked(true, opText, []byte("late")), masked(true, opClose, []byte("\x0f\xa0"))...))
+	require.NoError(t, err)
+	require.Equal(t, closeInfo{4000, "bye", true}, await(t, c.room.ends))
+	require.Empty(t, c.room.messages)
+}

@@ -75,8 +75,11 @@ type sockets struct {
 	// Static after construction.
 	cfg    socketConfig
 	m      *melody.Melody
+	begun  time.Time
 	stop   chan struct{}
 	walked chan struct{}
+	pings  chan *peer
+	pinged chan struct{}
 
 	inbound inbound
 	stats   socketStats
@@ -91,24 +94,24 @@ type sockets struct {
 
 // Buffers of a session. Larger messages are read past the buffer.
 const (
-	sessionReadBuffer  = 1024
+	sessionReadBuffer  = 512
 	sessionWriteBuffer = 256
 )
 
 const shutdownReason = "server is shutting down"
 
-// peerKey is where the peer of a melody session is found.
-const peerKey = "peer"
-
-// newSockets starts two goroutines; shutdown ends them.
+// newSockets starts three goroutines; shutdown ends them.
 func newSockets(cfg socketConfig) *sockets {
 	cfg = cfg.withDefaults()
 	s := &sockets{
 		cfg:     cfg,
 		m:       melody.New(),
+		begun:   time.Now(),
 		stop:    make(chan struct{}),
 		walked:  make(chan struct{}),
 		inbound: inbound{limit: cfg.InboundBytes},
+		pings:   make(chan *peer, pingsAhead),
+		pinged:  make(chan struct{}),
 	}
 	s.m.Upgrader = &websocket.Upgrader{
 		ReadBufferSize:  sessionReadBuffer,
@@ -126,6 +129,7 @@ func newSockets(cfg socketConfig) *sockets {
 	s.m.HandleMessageBinary(func(ms *melody.Session, msg []byte) { s.message(ms, true, msg) })
 	s.m.HandleError(s.sessionError)
 	go s.walk(cfg.walkEvery)
+	go s.ping()
 	return s
 }
 
@@ -173,6 +177,9 @@ func (s *sockets) all() []*peer {
 	return slices.Clone(s.peers)
 }
 
+// now is a clock that only moves forward.
+func (s *sockets) now() time.Duration { return time.Since(s.begun) }
+
 // live is the number of connections.
 func (s *sockets) live() int {
 	s.mu.Lock()
@@ -180,22 +187,19 @@ func (s *sockets) live() int {
 	return len(s.peers)
 }
 
-// session runs the melody session of a peer: from the 101 to the last byte read.
-func (s *sockets) session(p *peer, h *hello) {
-	_ = p.conn.nc.SetReadDeadline(time.Now().Add(s.cfg.PongWait))
-	s.guard(p, "session", func() {
-		err := s.m.HandleRequestWithKeys(&sessionWriter{conn: &p.conn, header: h.header}, h.request, map[string]any{peerKey: p})
-		if err != nil {
-			s.cfg.Logger.Error("websocket session was not begun", "remote", p.remote, "error", err)
-		}
-	})
+// began looks at what melody said about a session that is over.
+//
+//go:noinline
+func (s *sockets) began(p *peer, err error) {
+	if err != nil {
+		s.cfg.Logger.Error("websocket session was not begun", "remote", p.remote, "error", err)
+	}
 }
 
-func peerOf(ms *melody.Session) *peer {
-	v, _ := ms.Get(peerKey)
-	p, _ := v.(*peer)
-	return p
-}
+// peerOf finds the peer of a session: the address of its connection knows it. A
+// session could keep it under a key as well, in a map that costs every
+// connection 350 bytes and every message a look-up.
+func peerOf(ms *melody.Session) *peer { return ms.RemoteAddr().(*conn).p }
 
 // message gives a message to the room. It runs in the reading goroutine.
 func (s *sockets) message(ms *melody.Session, binary bool, msg []byte) {
@@ -209,12 +213,21 @@ func (s *sockets) message(ms *melody.Session, binary bool, msg []byte) {
 	}
 	p.conn.receiving(true)
 	defer p.conn.receiving(false)
-	s.guard(p, "receive", func() {
-		p.waitReplies()
-		if !p.deaf() {
-			p.to.receive(p, binary, msg)
-		}
-	})
+	defer s.survive(p, "receive")
+	p.waitReplies()
+	if !p.deaf() {
+		p.to.receive(p, binary, msg)
+	}
+}
+
+func (s *sockets) tellDrained(p *peer) {
+	defer s.survive(p, "drained")
+	p.to.drained(p)
+}
+
+func (s *sockets) tellLeft(p *peer, c closeInfo) {
+	defer s.survive(p, "left")
+	p.to.left(p, c)
 }
 
 // deaf reports whether the room does not want to hear from the peer any more.
@@ -244,16 +257,14 @@ func closeOf(err error) (code int, reason string, ok bool) {
 	return closeAbnormal, "", false
 }
 
-// guard runs fn for a peer; a panic closes the peer and goes no further.
-func (s *sockets) guard(p *peer, what string, fn func()) {
-	defer func() {
-		if v := recover(); v != nil {
-			s.stats.panics.Add(1)
-			s.cfg.Logger.Error("panic in a connection", "in", what, "remote", p.remote, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
-			p.close(closeInternalError, "internal error")
-		}
-	}()
-	fn()
+// survive is deferred around what a room does for a peer: a panic closes the
+// peer and goes no further.
+func (s *sockets) survive(p *peer, what string) {
+	if v := recover(); v != nil {
+		s.stats.panics.Add(1)
+		s.cfg.Logger.Error("panic in a connection", "in", what, "remote", p.remote, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		p.close(closeInternalError, "internal error")
+	}
 }
 
 // shutdown refuses new connections, closes those that are still there with 1001
@@ -288,6 +299,7 @@ func (s *sockets) shutdown(ctx context.Context) error {
 	s.end.Do(func() {
 		close(s.stop)
 		<-s.walked
+		<-s.pinged
 		// Melody only ends safely without sessions. It says that it is closed
 		// before, which nobody can have done.
 		_ = s.m.Close()

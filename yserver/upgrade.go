@@ -51,7 +51,7 @@ type acceptOptions struct {
 // hello is what is left of the request until the session begins.
 type hello struct {
 	request *http.Request
-	header  http.Header
+	writer  sessionWriter
 }
 
 // accept takes the connection of r, which was admitted, out of net/http. The
@@ -63,7 +63,8 @@ func (s *sockets) accept(w http.ResponseWriter, r *http.Request, o acceptOptions
 	if err := checkUpgrade(r); err != nil {
 		return nil, err
 	}
-	p := &peer{s: s, to: o.receiver, keepalive: o.keepalive, remote: strings.Clone(r.RemoteAddr), hello: newHello(r, o.header)}
+	p := &peer{s: s, to: o.receiver, keepalive: o.keepalive, remote: strings.Clone(r.RemoteAddr)}
+	p.hello = newHello(p, r, o.header)
 	p.bound, p.limit = s.cfg.QueueBytes, s.cfg.MaxMessage
 	if o.queueBytes > 0 {
 		p.bound = o.queueBytes
@@ -102,9 +103,18 @@ func (c *conn) early(b []byte) {
 // rawConn returns how nc is written without waiting, nil if it cannot be. Only
 // plain sockets can: what wraps one may do more than it says.
 func rawConn(nc net.Conn) syscall.RawConn {
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		if tcp, ok := t.NetConn().(*net.TCPConn); ok {
+			if raw, err := tcp.SyscallConn(); err == nil {
+				tuneSocket(raw)
+			}
+		}
+		return nil
+	}
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn:
 		if raw, err := nc.(syscall.Conn).SyscallConn(); err == nil && canTry {
+			tuneSocket(raw)
 			return raw
 		}
 	}
@@ -113,21 +123,23 @@ func rawConn(nc net.Conn) syscall.RawConn {
 
 // newHello copies what the session needs of the request. The first subprotocol
 // that the client offers is chosen: a client that offers some fails without.
-func newHello(r *http.Request, extra http.Header) *hello {
-	h := &hello{header: extra.Clone()}
-	h.request = &http.Request{Method: http.MethodGet, Header: http.Header{
-		"Connection":            {"Upgrade"},
-		"Upgrade":               {"websocket"},
-		"Sec-Websocket-Version": {"13"},
-		"Sec-Websocket-Key":     {strings.Clone(r.Header.Get("Sec-Websocket-Key"))},
-	}}
+func newHello(p *peer, r *http.Request, extra http.Header) *hello {
+	header := extra.Clone()
 	if offered := websocket.Subprotocols(r); len(offered) > 0 && isToken(offered[0]) {
-		if h.header == nil {
-			h.header = http.Header{}
+		if header == nil {
+			header = http.Header{}
 		}
-		h.header.Set("Sec-Websocket-Protocol", strings.Clone(offered[0]))
+		header.Set("Sec-Websocket-Protocol", strings.Clone(offered[0]))
 	}
-	return h
+	return &hello{
+		writer: sessionWriter{conn: &p.conn, header: header},
+		request: &http.Request{Method: http.MethodGet, Header: http.Header{
+			"Connection":            {"Upgrade"},
+			"Upgrade":               {"websocket"},
+			"Sec-Websocket-Version": {"13"},
+			"Sec-Websocket-Key":     {strings.Clone(r.Header.Get("Sec-Websocket-Key"))},
+		}},
+	}
 }
 
 // isToken reports whether s is a token of HTTP (RFC 9110, section 5.6.2).

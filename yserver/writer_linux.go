@@ -3,6 +3,8 @@ package yserver
 import (
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // canTry tells that sockets can be written without waiting.
@@ -38,4 +40,26 @@ func (v *vector) write(fd uintptr, pieces [][]byte) (int, error) {
 			return 0, errno
 		}
 	}
+}
+
+// unsentBytes bounds what the kernel holds of a socket that the network does not
+// take yet. By default that is megabytes: a peer would fall behind by them before
+// anybody notices, and a slow one would be offered more only minutes later.
+const unsentBytes = 128 << 10
+
+// tuneSocket prepares a TCP socket for a peer; where that fails it works as well.
+func tuneSocket(raw syscall.RawConn) {
+	_ = raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentBytes)
+	})
+}
+
+// unconfirmed is how many bytes the kernel holds that the client has not
+// confirmed; 0 if it does not say.
+func unconfirmed(fd uintptr) int {
+	n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+	if err != nil {
+		return 0
+	}
+	return n
 }

@@ -2,7 +2,10 @@
 
 package yserver
 
-import "errors"
+import (
+	"errors"
+	"syscall"
+)
 
 // canTry tells that sockets are only written through net.Conn here.
 const canTry = false
@@ -10,3 +13,7 @@ const canTry = false
 type vector struct{}
 
 func (*vector) write(uintptr, [][]byte) (int, error) { return 0, errors.ErrUnsupported }
+
+func tuneSocket(syscall.RawConn) {}
+
+func unconfirmed(uintptr) int { return 0 }

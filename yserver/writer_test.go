@@ -217,16 +217,15 @@ func TestControlFramesDuringBigWrites(t *testing.T) {
 // A peer that takes its bytes slowly is not cut as long as it takes some; one
 // that takes nothing is.
 func TestOnlyAStalledPeerIsCut(t *testing.T) {
-	const stall = 400 * time.Millisecond
+	const stall = 500 * time.Millisecond
 	st := newSite(t, socketConfig{WriteStall: stall})
 	c := st.dialRaw(nil)
-	require.NoError(t, c.Conn.(*net.TCPConn).SetReadBuffer(64<<10))
 	c.peer.push(newFrame(opBinary, kindReply, nil, make([]byte, 64<<20)))
 	begun := time.Now()
 	for time.Since(begun) < 3*stall {
 		_, err := io.CopyN(io.Discard, c, 256<<10)
 		require.NoError(t, err)
-		time.Sleep(stall / 20)
+		time.Sleep(stall / 50)
 	}
 	require.Zero(t, st.s.stats.stalled.Load())
 	require.Equal(t, closeInfo{code: closeAbnormal}, await(t, c.room.ends))
@@ -358,4 +357,31 @@ type pipeWriter struct {
 
 func (w *pipeWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return w.nc, bufio.NewReadWriter(bufio.NewReader(w.nc), bufio.NewWriter(w.nc)), nil
+}
+
+// Cutting a socket while its writer is about to write neither waits for the
+// other.
+func TestCutWhileWriting(t *testing.T) {
+	st := newSite(t, socketConfig{})
+	f := newFrame(opBinary, kindReply, nil, make([]byte, 64<<10))
+	for range 300 {
+		c := st.dialRaw(nil)
+		for range 8 {
+			c.peer.push(f)
+		}
+		go func() { _, _ = io.Copy(io.Discard, c.Conn) }()
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				for range 20 {
+					c.peer.push(f)
+					c.peer.queued()
+				}
+				c.peer.cut()
+			})
+		}
+		wg.Wait()
+		require.Equal(t, closeInfo{code: closeAbnormal}, await(t, c.room.ends))
+		_ = c.Close()
+	}
 }
