@@ -11,6 +11,6 @@
 //     not send, and no text of an inner error.
 //   - Nothing here falls open: what cannot be parsed is refused.
 //
-// Rooms are public or closed for now: the only rule of access is Public. Identities, declared resources and tickets
+// Rooms are public for now: the only rule of access is Public. Identities, declared resources and tickets will
 // have their place in Identity, Request and Decision.
 package gate

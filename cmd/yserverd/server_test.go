@@ -183,6 +183,10 @@ func TestDev(t *testing.T) {
 		require.Equal(t, "http://localhost:5173", header.Get("Access-Control-Allow-Origin"))
 		require.Equal(t, "true", header.Get("Access-Control-Allow-Credentials"))
 	})
+	t.Run("headers without end", func(t *testing.T) {
+		status, _, _ := p.get(t, "/healthz", "Cookie", strings.Repeat("x", 2*maxHeaderBytes))
+		require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, status)
+	})
 	t.Run("no redirects", func(t *testing.T) {
 		status, _, _ := p.get(t, "//parties//main//r")
 		require.NotEqual(t, http.StatusMovedPermanently, status)
