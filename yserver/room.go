@@ -57,7 +57,6 @@ type room struct {
 	saver    saver
 	timers   timers
 	now      time.Time // of the turn
-	full     bool      // the document is at its limit
 	draining bool
 	over     bool
 	docBytes int64 // what the server was told

@@ -507,3 +507,23 @@ func TestPeersAreLimited(t *testing.T) {
 	k.join("/parties/main/r")
 	k.dial("/parties/main/r").expectClose(1013)
 }
+
+func TestWhileTheStoreFailsOnlyThoseThatClaimNothingUncommittedAreAnswered(t *testing.T) {
+	store := newGatedStore()
+	k := start(t, withStore(store))
+	a, _ := k.join("/parties/main/r")
+	store.setFail(errors.New("store is away"))
+	a.update(typed(1, 0, "hi"))
+	eventually(t, "failing", func() bool { return k.Srv.Ready() != nil })
+	fresh, stale := k.dial("/parties/main/r"), k.dial("/parties/main/r")
+	fresh.step1([]byte{0})
+	stale.step1([]byte{1, 1, 2}) // has what only this process knows
+	fresh.expect("00 00 03 01 01 02")
+	fresh.expect("00 01 0c" + helloUpdate)
+	stale.silence()
+	a.silence()
+	store.setFail(nil)
+	stale.expect("00 00 03 01 01 02")
+	stale.expect("00 01 02 00 00")
+	a.expect("00 02 0c" + helloUpdate)
+}
