@@ -2,7 +2,6 @@ package ydoc_test
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"testing"
 
 	"github.com/yserverd/yserverd/protocol/lib0"
@@ -39,12 +38,13 @@ func mapUpdates(n, clients, keys int) [][]byte {
 	type entry struct{ client, clock uint64 }
 	last := make(map[int]entry)
 	next := make([]uint64, clients)
-	r := rand.New(rand.NewPCG(1, 2))
+	x := uint32(1)
 	updates := make([][]byte, 0, n)
 	for i := range n {
 		c := i % clients
 		id := uint64(1000 + c)
-		key := r.IntN(keys)
+		x = x*1664525 + 1013904223
+		key := int(x>>8) % keys
 		u := []byte{1, 1}
 		u = lib0.AppendVarUint(u, id)
 		u = lib0.AppendVarUint(u, next[c])
@@ -104,11 +104,26 @@ func randomDeletes(n int) [][]byte {
 	u = lib0.AppendVarUint(lib0.AppendVarUint(u, b4Client), 1)
 	u = append(lib0.AppendVarUint(append(u, 0x84), b4Client), 0)
 	updates = append(updates, append(lib0.AppendVarString(u, string(make([]byte, 2*n))), 0))
-	for _, i := range rand.New(rand.NewPCG(1, 2)).Perm(n) {
+	for _, i := range shuffled(n) {
 		u := append(lib0.AppendVarUint([]byte{0, 1}, b4Client), 1)
 		updates = append(updates, append(lib0.AppendVarUint(u, uint64(2*i)), 1))
 	}
 	return updates
+}
+
+// shuffled returns the numbers below n in an order that bench.mjs makes as well.
+func shuffled(n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = i
+	}
+	x := uint32(1)
+	for i := n - 1; i > 0; i-- {
+		x = x*1664525 + 1013904223
+		j := int(x) % (i + 1)
+		list[i], list[j] = list[j], list[i]
+	}
+	return list
 }
 
 // reversed is typing that arrives backwards.
