@@ -72,7 +72,7 @@ func (c *conn) write(b []byte) (int, error) {
 		return 0, net.ErrClosed
 	case !p.greeted:
 		p.greeted = true
-		p.out.addControl(newControlFrame(b, false))
+		p.out.addFirst(newControlFrame(b, false))
 		p.flushLocked()
 	case opcode(b[0]&0xf) == opClose:
 		c.writeClose(b)

@@ -1,7 +1,6 @@
 package yserver
 
 import (
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -132,21 +131,24 @@ func TestFramesPushedBeforeStartFollowThe101(t *testing.T) {
 	require.Equal(t, "hi", string(await(t, c.room.messages).data))
 }
 
-// A room that refuses after the upgrade says so with a frame and a close code.
+// A room that refuses after the upgrade says so with a close code, and may send a
+// frame before.
 func TestPeerClosedBeforeStart(t *testing.T) {
-	st := newSite(t, socketConfig{})
-	st.prep = func(p *peer) {
-		p.push(newFrame(opText, kindReply, []byte(`{"error":"no"}`), nil))
-		p.close(closeInternalError, "set-up failed")
-		p.push(custom([]byte("too late")))
+	for _, frames := range [][]*frame{nil, {newFrame(opText, kindReply, []byte(`{"error":"no"}`), nil)}} {
+		st := newSite(t, socketConfig{})
+		st.prep = func(p *peer) {
+			p.push(frames...)
+			p.close(closeInternalError, "set-up failed")
+			p.push(custom([]byte("too late")))
+		}
+		c := st.dial()
+		for range frames {
+			_, b, err := c.ReadMessage()
+			require.NoError(t, err)
+			require.JSONEq(t, `{"error":"no"}`, string(b))
+		}
+		_, _, err := c.ReadMessage()
+		require.Equal(t, &websocket.CloseError{Code: closeInternalError, Text: "set-up failed"}, closeError(t, err))
+		require.Equal(t, closeInfo{closeInternalError, "set-up failed", true}, await(t, c.room.ends))
 	}
-	c := st.dial()
-	_, b, err := c.ReadMessage()
-	require.NoError(t, err)
-	require.JSONEq(t, `{"error":"no"}`, string(b))
-	_, _, err = c.ReadMessage()
-	var ce *websocket.CloseError
-	require.True(t, errors.As(err, &ce))
-	require.Equal(t, &websocket.CloseError{Code: closeInternalError, Text: "set-up failed"}, ce)
-	require.Equal(t, closeInfo{closeInternalError, "set-up failed", true}, await(t, c.room.ends))
 }
