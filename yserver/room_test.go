@@ -1,7 +1,9 @@
 package yserver_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"net/http"
 	"sync"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/yserverd/yserverd/gate"
 	"github.com/yserverd/yserverd/persist"
 	"github.com/yserverd/yserverd/persist/persisttest"
 	"github.com/yserverd/yserverd/protocol"
@@ -526,4 +529,55 @@ func TestWhileTheStoreFailsOnlyThoseThatClaimNothingUncommittedAreAnswered(t *te
 	stale.expect("00 00 03 01 01 02")
 	stale.expect("00 01 02 00 00")
 	a.expect("00 02 0c" + helloUpdate)
+}
+
+func TestPresenceTimesOutOnlyWhereClientsRenewIt(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes the 30 s of y-websocket's timeout")
+	}
+	t.Parallel()
+	k := start(t)
+	y, _ := k.join("/yjs/r")
+	provider, _ := k.join("/parties/main/r?_pk=p")
+	y.presence(1, 1, "1")
+	y.expect("01 05 01 01 01 01 31")
+	provider.expect("01 05 01 01 01 01 31")
+	provider.presence(2, 1, "2")
+	y.expect("01 05 01 02 01 01 32")
+	provider.expect("01 05 01 02 01 01 32")
+	limit := time.After(2 * patience)
+	for {
+		select {
+		case f := <-provider.in:
+			if bytes.Equal(f, []byte{1, 1, 0}) {
+				continue // keeps the connection alive
+			}
+			require.Equal(t, "01080101"+"01046e756c6c", hex.EncodeToString(f), "the y-websocket client's presence goes first")
+			return
+		case <-limit:
+			t.Fatal("the presence of a client that does not renew it stays")
+		}
+	}
+}
+
+func TestForgedPartykitHeadersAreStripped(t *testing.T) {
+	seen := make(chan http.Header, 1)
+	k := start(t, func(_ *yserver.Config, p *yserver.Party) {
+		p.Access = func(_ context.Context, r *gate.Request) (gate.Decision, error) {
+			seen <- r.HTTP.Header.Clone()
+			return gate.Decision{Write: true}, nil
+		}
+	})
+	r, err := http.NewRequest(http.MethodGet, k.http.URL+"/parties/main/r", nil)
+	require.NoError(t, err)
+	r.Header.Set("x-partykit-props", "e30=")
+	r.Header.Set("X-PartyKit-Room", "other")
+	r.Header.Set("X-Mine", "yes")
+	resp, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	got := receive(t, seen)
+	require.Empty(t, got.Values("X-Partykit-Props"))
+	require.Empty(t, got.Values("X-Partykit-Room"))
+	require.Equal(t, "yes", got.Get("X-Mine"))
 }
