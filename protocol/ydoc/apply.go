@@ -29,12 +29,21 @@ type Applied struct {
 
 // Apply takes an update (Y.applyUpdate). On an error, which is [ErrMalformed] or [ErrLimit], the document has not changed.
 // The update is not kept: what is stored is copied.
-func (d *Doc) Apply(u []byte) (Applied, error) {
+func (d *Doc) Apply(u []byte) (Applied, error) { return d.apply(u, d.cfg) }
+
+// Restore takes an update that was stored: a snapshot or a row of a log. It is Apply without the limits of the
+// configuration, which may be lower than they were, and which compaction may pass; nesting alone stays bounded.
+func (d *Doc) Restore(u []byte) error {
+	_, err := d.apply(u, unlimited)
+	return err
+}
+
+func (d *Doc) apply(u []byte, cfg Config) (Applied, error) {
 	t := &d.tx
-	t.begin(d)
+	t.begin(d, cfg)
 	defer t.end()
 	var dec update.Decoder
-	dec.Reset(u, d.cfg.limits())
+	dec.Reset(u, cfg.limits())
 	if err := d.applyStructs(&dec); err != nil {
 		d.rollback()
 		return Applied{}, d.refusal(err)
@@ -88,8 +97,8 @@ func (d *Doc) applyStruct(s *update.Struct) error {
 		d.note(s) // what comes later in the update, or is parked, may close the gap
 		return nil
 	case c == nil:
-		if len(d.order) >= d.cfg.MaxClients {
-			return &LimitError{LimitClients, int64(d.cfg.MaxClients)}
+		if len(d.order) >= t.cfg.MaxClients {
+			return &LimitError{LimitClients, int64(t.cfg.MaxClients)}
 		}
 		c = d.insert(s.Client)
 		c.born = t.seq
@@ -98,8 +107,8 @@ func (d *Doc) applyStruct(s *update.Struct) error {
 	t.mark(c)
 	d.addPart(c, s, next-s.Clock)
 	d.note(s)
-	if int64(d.size()+d.parked.size()) > d.cfg.MaxBytes {
-		return &LimitError{LimitBytes, d.cfg.MaxBytes}
+	if int64(d.size()+d.parked.size()) > t.cfg.MaxBytes {
+		return &LimitError{LimitBytes, t.cfg.MaxBytes}
 	}
 	return nil
 }
@@ -189,12 +198,12 @@ func (d *Doc) checkDeletes(dec *update.Decoder) error {
 		}
 	}
 	switch {
-	case waiting > 0 && int64(d.parked.size()+waiting) > d.cfg.MaxPendingBytes:
-		return &LimitError{LimitPendingBytes, d.cfg.MaxPendingBytes}
-	case count > 0 && d.parked.count()+count > d.cfg.MaxPending:
-		return &LimitError{LimitPending, int64(d.cfg.MaxPending)}
-	case waiting+stored > 0 && int64(d.size()+d.parked.size()+waiting+stored) > d.cfg.MaxBytes:
-		return &LimitError{LimitBytes, d.cfg.MaxBytes}
+	case waiting > 0 && int64(d.parked.size()+waiting) > t.cfg.MaxPendingBytes:
+		return &LimitError{LimitPendingBytes, t.cfg.MaxPendingBytes}
+	case count > 0 && d.parked.count()+count > t.cfg.MaxPending:
+		return &LimitError{LimitPending, int64(t.cfg.MaxPending)}
+	case waiting+stored > 0 && int64(d.size()+d.parked.size()+waiting+stored) > t.cfg.MaxBytes:
+		return &LimitError{LimitBytes, t.cfg.MaxBytes}
 	}
 	t.fresh = slices.Grow(t.fresh, ranges)
 	return nil

@@ -1,6 +1,11 @@
 package ydoc
 
-import "github.com/yserverd/yserverd/protocol/update"
+import (
+	"math"
+
+	"github.com/yserverd/yserverd/protocol/lib0"
+	"github.com/yserverd/yserverd/protocol/update"
+)
 
 // Config bounds a document. The zero value is what a server should use.
 type Config struct {
@@ -40,6 +45,14 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// unlimited accepts whatever was accepted once.
+var unlimited = Config{
+	MaxBytes: math.MaxInt64, MaxPendingBytes: math.MaxInt64, MaxPending: math.MaxInt32 / 2, MaxClients: math.MaxInt32 / 2,
+	Nesting: lib0.MaxDepth,
+}
+
+// limits returns what the decoder is to hold an update against. A full document may name more clients than it has, for
+// what is parked; how many of them are new is counted one by one.
 func (c Config) limits() update.Limits {
-	return update.Limits{Nesting: c.Nesting, Clients: c.MaxClients}
+	return update.Limits{Nesting: c.Nesting, Clients: c.MaxClients + c.MaxPending}
 }

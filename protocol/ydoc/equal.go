@@ -22,11 +22,8 @@ func (f *Frozen) HeldBy(d *Doc) bool {
 // Check reports whether an update restores the document as it was: what a new document that takes it holds is compared as
 // [Equal] does. It is for snapshots, before what they stand for is removed.
 func (f *Frozen) Check(u []byte) error {
-	d := New(Config{
-		MaxBytes: 1 << 62, MaxPendingBytes: 1 << 62, MaxPending: 1 << 30, MaxClients: 1 << 30,
-		Nesting: f.cfg.Nesting,
-	})
-	if _, err := d.Apply(u); err != nil {
+	d := New(f.cfg)
+	if err := d.Restore(u); err != nil {
 		return fmt.Errorf("check snapshot: %w", err)
 	}
 	if err := difference(&f.store, &d.store, &f.parked, &d.parked); err != nil {

@@ -27,8 +27,7 @@ func (d *Doc) Check() error {
 		}
 	}
 	again := New(d.cfg)
-	again.cfg.MaxBytes, again.cfg.MaxPendingBytes, again.cfg.MaxPending = math.MaxInt64, math.MaxInt64, math.MaxInt
-	if _, err := again.Apply(d.Full()); err != nil {
+	if err := again.Restore(d.Full()); err != nil {
 		return fmt.Errorf("full does not apply: %w", err)
 	}
 	if !bytes.Equal(d.Full(), again.Full()) && !Equal(d, again) {
@@ -47,7 +46,10 @@ func (st *store) check() error {
 	if len(st.clients) != len(st.order) {
 		return fmt.Errorf("%d clients, %d in order", len(st.clients), len(st.order))
 	}
-	for _, c := range st.order {
+	for i, c := range st.order {
+		if i > 0 && i < st.sorted && st.order[i-1].id <= c.id {
+			return fmt.Errorf("client %d behind %d", c.id, st.order[i-1].id)
+		}
 		if st.clients[c.id] != c {
 			return fmt.Errorf("client %d is not in the map", c.id)
 		}

@@ -120,3 +120,29 @@ func TestHugeClaimsCostNothing(t *testing.T) {
 	require.Less(t, len(u), 100)
 	require.NoError(t, d.Freeze().Check(u))
 }
+
+// TestRestoreHasNoLimits: what was stored is loaded, whatever the limits are now.
+func TestRestoreHasNoLimits(t *testing.T) {
+	stored := build([]section{sec(9, 3, text(at{root: "r"}, "parked")), sec(5, 0, text(at{root: "r"}, "abcdefgh")), sec(4, 0, gc(1))}, del{3, 4, 1})
+	d := ydoc.New(ydoc.Config{MaxBytes: 1, MaxPendingBytes: 1, MaxPending: 1, MaxClients: 1})
+	require.NoError(t, d.Restore(stored))
+	require.NoError(t, d.Check())
+	require.True(t, ydoc.Equal(doc(t, stored), d))
+	_, err := d.Apply(one(5, 8, text(at{left: id(5, 7)}, "i")))
+	require.ErrorIs(t, err, ydoc.ErrLimit)
+	require.ErrorIs(t, d.Restore(stored[:9]), ydoc.ErrMalformed)
+}
+
+// TestFullOfOneDocumentFitsAnother with the same limits, also where parked clients come on top of all others.
+func TestFullOfOneDocumentFitsAnother(t *testing.T) {
+	cfg := ydoc.Config{MaxClients: 2, MaxPending: 3}
+	d := ydoc.New(cfg)
+	for _, u := range [][]byte{one(5, 0, gc(1)), one(4, 0, gc(1)), one(3, 1, gc(1)), deletes(del{2, 0, 1}, del{1, 0, 1})} {
+		apply(t, d, u)
+	}
+	again := ydoc.New(cfg)
+	apply(t, again, d.Full())
+	require.True(t, ydoc.Equal(d, again))
+	_, err := d.Apply(one(2, 0, gc(1)))
+	require.ErrorIs(t, err, ydoc.ErrLimit)
+}

@@ -67,12 +67,23 @@ func (st *store) addPart(c *client, s *update.Struct, cut uint64, scratch []byte
 	return scratch
 }
 
-// sort brings order in order.
+// sort brings order in order: what has arrived since the last time is sorted and merged in from the back.
 func (st *store) sort() {
 	if st.sorted == len(st.order) {
 		return
 	}
-	slices.SortFunc(st.order, descending)
+	late := slices.Clone(st.order[st.sorted:])
+	slices.SortFunc(late, descending)
+	i := st.sorted - 1
+	for k := len(st.order) - 1; len(late) > 0; k-- {
+		if last := late[len(late)-1]; i >= 0 && st.order[i].id < last.id {
+			st.order[k] = st.order[i]
+			i--
+		} else {
+			st.order[k] = last
+			late = late[:len(late)-1]
+		}
+	}
 	st.sorted = len(st.order)
 }
 

@@ -9,6 +9,7 @@ import (
 
 // tx is what one Apply notes down, kept between calls for its memory.
 type tx struct {
+	cfg      Config       // its limits hold
 	seq      uint64       // counts updates
 	marks    []mark       // clients that got structs, as they were; those that are new are not among them
 	staged   []piece      // runs of structs beyond a gap
@@ -70,7 +71,8 @@ func trim[T any](s []T, size int) []T {
 }
 
 // begin prepares for another update. What the last one returned is void.
-func (t *tx) begin(d *Doc) {
+func (t *tx) begin(d *Doc, cfg Config) {
+	t.cfg = cfg
 	t.seq++
 	t.from = trim(t.from, 16)
 	t.out = trim(t.out, 1)
