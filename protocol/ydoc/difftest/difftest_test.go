@@ -59,7 +59,7 @@ func TestSessions(t *testing.T) {
 	default:
 		for p := range *processes {
 			run := []string{"--seed", *seed, "--from", strconv.Itoa(n * p / *processes), "--to", strconv.Itoa(n * (p + 1) / *processes)}
-			if p == 0 {
+			if p == 0 && !testing.Short() {
 				run = append(run, "--cases")
 			}
 			runs = append(runs, run)
