@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io"
 	"io/fs"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,9 +68,9 @@ func TestLinked(t *testing.T) {
 	}
 }
 
-// TestYCRDT finds the files that import y-crdt, tests included.
-func TestYCRDT(t *testing.T) {
-	var files []string
+// goFiles calls fn with every Go file of the repository, tests included.
+func goFiles(t *testing.T, mode parser.Mode, fn func(name string, file *ast.File)) {
+	t.Helper()
 	seen := 0
 	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -80,20 +83,51 @@ func TestYCRDT(t *testing.T) {
 			return nil
 		}
 		seen++
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
-		if err != nil {
-			return err
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, mode)
+		if err == nil {
+			fn(name, file)
 		}
+		return err
+	})
+	require.NoError(t, err)
+	require.Greater(t, seen, 20, "next to no file was read, so nothing was checked")
+}
+
+// TestYCRDT finds the files that import y-crdt, tests included.
+func TestYCRDT(t *testing.T) {
+	var files []string
+	goFiles(t, parser.ImportsOnly, func(name string, file *ast.File) {
 		for _, spec := range file.Imports {
 			if imported, _ := strconv.Unquote(spec.Path.Value); imported == yCRDT {
 				files = append(files, name)
 			}
 		}
-		return nil
 	})
-	require.NoError(t, err)
-	require.Greater(t, seen, 20, "next to no file was read, so nothing was checked")
 	require.LessOrEqual(t, len(files), 1, "y-crdt is safe for one job only, so one file imports it")
+}
+
+// TestRaceSkips finds the tests that the race detector would falsify and that are therefore skipped under it: make test
+// runs those again without it, by their names.
+func TestRaceSkips(t *testing.T) {
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	require.NoError(t, err)
+	m := regexp.MustCompile(`(?m)^UNRACED := (.+)$`).FindSubmatch(makefile)
+	require.NotNil(t, m)
+	unraced := regexp.MustCompile(string(m[1]))
+	goFiles(t, 0, func(name string, file *ast.File) {
+		for _, decl := range file.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok || !strings.HasPrefix(fn.Name.Name, "Test") || unraced.MatchString(fn.Name.Name) {
+				continue
+			}
+			ast.Inspect(fn, func(n ast.Node) bool {
+				if id, ok := n.(*ast.Ident); ok && id.Name == "raceEnabled" {
+					t.Errorf("%s: %s depends on raceEnabled, and make test runs %s without the race detector only", name, fn.Name.Name, unraced)
+				}
+				return true
+			})
+		}
+	})
 }
 
 // TestTopLevel looks at what git has, or would have: files that are ignored are no part of the repository.
