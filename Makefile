@@ -98,8 +98,9 @@ bench: ## run the benchmarks that match BENCH (.) into artifacts/bench.txt
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./... | grep -v '\[no test files\]' | tee $(OUT)/bench.txt
 
 .PHONY: bench-engine
-bench-engine: ## run the document engine's benchmarks
+bench-engine: ## compare the document engine with yjs on this machine, and run its benchmarks
 	@mkdir -p $(OUT)
+	YSERVERD_TEST_REQUIRE=1 YSERVERD_TEST_LONG=1 $(GO) test -count=1 -v -run TestEngineAgainstYjs ./internal/e2e | tee $(OUT)/engine-against-yjs.txt
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./protocol/... | grep -v '\[no test files\]' | tee $(OUT)/bench-engine.txt
 
 .PHONY: load
