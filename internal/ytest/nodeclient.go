@@ -127,13 +127,13 @@ func (c *NodeClient) View(ctx context.Context) (ClientView, error) {
 // Edit is one edit of a client's document.
 type Edit map[string]any
 
-// The edits. Positions are UTF-16 units of the text "t", -1 for its end; keys are of the map "m".
+// InsertText inserts into the text "t" at a position in UTF-16 units, -1 for its end.
 func InsertText(at int, text string) Edit { return Edit{"op": "insert", "at": at, "text": text} }
 
-// DeleteText deletes a part of the text.
+// DeleteText deletes a part of the text "t", counted in UTF-16 units.
 func DeleteText(at, length int) Edit { return Edit{"op": "delete", "at": at, "length": length} }
 
-// SetKey sets a key of the map to what JSON makes of the value.
+// SetKey sets a key of the map "m" to what JSON makes of the value.
 func SetKey(key string, value any) Edit { return Edit{"op": "set", "key": key, "value": value} }
 
 // UnsetKey removes a key of the map.
