@@ -39,3 +39,13 @@ func NewTestRouter(tb testing.TB, prefixes []string, parties ...Party) func(path
 func RefuseAll(context.Context, *gate.Request) (gate.Decision, error) {
 	return gate.Decision{}, &gate.Refusal{Status: http.StatusForbidden, Layer: gate.LayerAccess, Code: "NO", Message: "nobody"}
 }
+
+// PanicIn makes the goroutine of a live room panic.
+func PanicIn(tb testing.TB, s *Server, party, room string) {
+	tb.Helper()
+	r := s.registry.find(roomID{party, room})
+	if r == nil {
+		tb.Fatalf("room %s/%s is not live", party, room)
+	}
+	r.post(func() { panic("made by a test") })
+}

@@ -151,7 +151,6 @@ func (r *room) committed(c commit) {
 	case c.unknown == nil && errors.Is(c.result.Err, persist.ErrDeleted),
 		c.unknown == nil && errors.Is(c.result.Err, persist.ErrEpoch):
 		r.log.Warn("document was replaced or deleted while open", "err", c.result.Err)
-		r.forgetLog()
 		r.evict(closeServiceRestart, "document was replaced")
 	default:
 		r.retryAppend()
@@ -237,7 +236,6 @@ func (r *room) takeIn(rows []persist.Update, err error) {
 		applied, err := r.doc.Apply(rows[i].Data)
 		if err != nil {
 			r.log.Error("row of the log does not apply", "seq", rows[i].Seq, "err", err)
-			r.forgetLog()
 			r.evict(closeInternalError, "internal error")
 			return
 		}

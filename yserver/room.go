@@ -346,6 +346,7 @@ func (r *room) evict(code int, reason string) {
 	for _, m := range r.members {
 		m.peer.close(code, reason)
 	}
+	r.forgetLog()
 	r.over = true
 }
 

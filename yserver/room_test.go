@@ -406,7 +406,7 @@ func TestAnEmptyRoomLeavesMemoryAndComesBack(t *testing.T) {
 	a.frame(protocol.SyncUpdate)
 	require.NoError(t, a.conn.Close())
 	eventually(t, "unload", func() bool { return k.Srv.Stats().Rooms == 0 })
-	require.Zero(t, k.Srv.Stats().DocumentBytes)
+	eventually(t, "no document", func() bool { return k.Srv.Stats().DocumentBytes == 0 })
 	_, doc := k.join("/parties/main/r")
 	holds(t, doc, 1, 2)
 }
@@ -580,4 +580,44 @@ func TestForgedPartykitHeadersAreStripped(t *testing.T) {
 	require.Empty(t, got.Values("X-Partykit-Props"))
 	require.Empty(t, got.Values("X-Partykit-Room"))
 	require.Equal(t, "yes", got.Get("X-Mine"))
+}
+
+func TestAPanicEndsItsRoomOnly(t *testing.T) {
+	k := start(t)
+	a, _ := k.join("/parties/main/r")
+	b, _ := k.join("/parties/main/other")
+	a.update(typed(1, 0, "hi"))
+	a.frame(protocol.SyncUpdate)
+	yserver.PanicIn(t, k.Srv, "main", "r")
+	a.expectClose(1011)
+	b.update(typed(1, 0, "hi"))
+	b.expect("00 02 0c" + helloUpdate)
+	_, doc := k.join("/parties/main/r")
+	holds(t, doc, 1, 2)
+	st := k.Srv.Stats()
+	require.EqualValues(t, 1, st.RoomPanics)
+	require.Zero(t, st.PendingBytes)
+}
+
+func TestARoomThatCannotStoreStopsReading(t *testing.T) {
+	store := newGatedStore()
+	k := start(t, withStore(store), func(_ *yserver.Config, p *yserver.Party) { p.Limits.Uncommitted = 1000 })
+	a, _ := k.join("/parties/main/r")
+	b, _ := k.join("/parties/main/r")
+	release := store.hold()
+	defer release()
+	const each, n = 100, 40
+	text := string(bytes.Repeat([]byte("x"), each))
+	for i := range uint64(n) {
+		a.update(typed(1, i*each, text))
+	}
+	eventually(t, "the bound", func() bool { return k.Srv.Stats().PendingBytes > 1000 })
+	time.Sleep(quiet)
+	require.Less(t, k.Srv.Stats().PendingBytes, int64(2000), "the rest waits in the socket")
+	release()
+	holds(t, b.collect(n*each), 1, n*each)
+	a.send([]byte{102})
+	for !bytes.Equal(a.next(), []byte{102}) {
+	}
+	holds(t, k.stored("r"), 1, n*each)
 }
