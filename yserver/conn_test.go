@@ -32,7 +32,8 @@ func (st *site) dialBusy(room *fakeRoom, b []byte) (net.Conn, *peer) {
 // A client that answers no ping and sends nothing is gone after PongWait; one
 // that sends anything, or answers pings, is not.
 func TestADeadPeerIsGone(t *testing.T) {
-	const wait = 300 * time.Millisecond
+	t.Parallel()
+	const wait = 2 * time.Second
 	st := newSite(t, socketConfig{PingInterval: wait / 4, PongWait: wait})
 	talking, answering := st.dialRaw(nil), st.dial()
 	read := make(chan error, 1)
@@ -65,7 +66,8 @@ func TestADeadPeerIsGone(t *testing.T) {
 // While the room takes no message nothing is read, and that is not the client's
 // fault.
 func TestABusyRoomDoesNotMakeItsPeersDead(t *testing.T) {
-	const wait = 200 * time.Millisecond
+	t.Parallel()
+	const wait = 300 * time.Millisecond
 	for _, size := range []int{1, 200 << 10} { // little and much behind the message
 		st := newSite(t, socketConfig{PingInterval: time.Hour, PongWait: wait})
 		room := newFakeRoom()
@@ -88,10 +90,11 @@ func TestABusyRoomDoesNotMakeItsPeersDead(t *testing.T) {
 }
 
 func TestMessagesOfAnySizeAndShape(t *testing.T) {
-	st := newSite(t, socketConfig{})
+	st := newSite(t, socketConfig{MaxMessage: 6 << 20})
 	c := st.dialRaw(nil)
+	sizes := []int{0, 1, 125, 126, 1000, 1024, 4096, 65535, 65536, 1 << 20, 3 << 20, 6 << 20}
 	go func() {
-		for _, n := range []int{0, 1, 125, 126, 1000, 1024, 4096, 65535, 65536, 1 << 20, 5 << 20, 32 << 20} {
+		for _, n := range sizes {
 			body := bytes.Repeat([]byte{byte(n >> 8)}, n)
 			b := masked(true, opBinary, body)
 			_, _ = c.Write(b[:1]) // a byte alone
@@ -104,7 +107,7 @@ func TestMessagesOfAnySizeAndShape(t *testing.T) {
 		}
 	}()
 	go func() { _, _ = io.Copy(io.Discard, c.r) }()
-	for _, n := range []int{0, 1, 125, 126, 1000, 1024, 4096, 65535, 65536, 1 << 20, 5 << 20, 32 << 20} {
+	for _, n := range sizes {
 		for range 2 {
 			m := await(t, c.room.messages)
 			require.True(t, m.binary)
@@ -124,7 +127,7 @@ func TestTooLargeMessagesAre1009(t *testing.T) {
 		"own limit": {1000, masked(true, opBinary, make([]byte, 1001))},
 		"announced": {0, []byte{0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}},
 	} {
-		st := newSite(t, socketConfig{MaxMessage: 1 << 20, CloseGrace: time.Second})
+		st := newSite(t, socketConfig{MaxMessage: 1 << 20, CloseGrace: soon})
 		st.opts.maxMessage = tc.limit
 		c := st.dialRaw(nil)
 		_, err := c.Write(append(masked(true, opText, []byte("fine")), tc.b...))
@@ -225,7 +228,7 @@ func TestALargeMessageThatDoesNotGetOn(t *testing.T) {
 
 // A peer that waits for the budget can be closed.
 func TestCloseWhileWaitingForTheBudget(t *testing.T) {
-	st := newSite(t, socketConfig{InboundBytes: 2 << 20, CloseGrace: time.Second})
+	st := newSite(t, socketConfig{InboundBytes: 2 << 20, CloseGrace: soon})
 	part := masked(true, opBinary, make([]byte, 4<<20))
 	first, second := st.dialRaw(nil), st.dialRaw(nil)
 	_, err := first.Write(part[:3<<20])

@@ -121,7 +121,7 @@ func TestConflationBeforeStart(t *testing.T) {
 }
 
 func TestTooManyCustomMessagesAre1013(t *testing.T) {
-	st := newSite(t, socketConfig{QueueBytes: 64 << 10, CloseGrace: 200 * time.Millisecond})
+	st := newSite(t, socketConfig{QueueBytes: 64 << 10, CloseGrace: soon})
 	c := st.dialRaw(nil)
 	big := newFrame(opBinary, kindCustom, nil, make([]byte, 16<<20))
 	c.peer.push(big)
@@ -138,6 +138,7 @@ func TestTooManyCustomMessagesAre1013(t *testing.T) {
 	require.Equal(t, opClose, op)
 	code, _, _ := parseClosePayload(b)
 	require.Equal(t, closeTryLater, code)
+	require.NoError(t, c.Close())
 	require.Equal(t, closeTryLater, await(t, c.room.ends).code)
 }
 
@@ -217,15 +218,16 @@ func TestControlFramesDuringBigWrites(t *testing.T) {
 // A peer that takes its bytes slowly is not cut as long as it takes some; one
 // that takes nothing is.
 func TestOnlyAStalledPeerIsCut(t *testing.T) {
-	const stall = 500 * time.Millisecond
+	t.Parallel()
+	const stall = time.Second
 	st := newSite(t, socketConfig{WriteStall: stall})
 	c := st.dialRaw(nil)
-	c.peer.push(newFrame(opBinary, kindReply, nil, make([]byte, 64<<20)))
+	c.peer.push(newFrame(opBinary, kindReply, nil, make([]byte, 256<<20)))
 	begun := time.Now()
 	for time.Since(begun) < 3*stall {
 		_, err := io.CopyN(io.Discard, c, 256<<10)
 		require.NoError(t, err)
-		time.Sleep(stall / 50)
+		time.Sleep(stall / 100)
 	}
 	require.Zero(t, st.s.stats.stalled.Load())
 	require.Equal(t, closeInfo{code: closeAbnormal}, await(t, c.room.ends))
