@@ -125,3 +125,17 @@ func TestAdoptFollowsUp(t *testing.T) {
 		})
 	}
 }
+
+// TestRefusedUpdateLeavesCopiesAlone: an update that began a chunk of its own is undone, and what is joined then must not
+// change the bytes that a copy reads.
+func TestRefusedUpdateLeavesCopiesAlone(t *testing.T) {
+	// Two updates, so that there is room behind the text.
+	d := doc(t, one(5, 0, text(at{root: "r"}, "abc")), one(5, 3, text(at{left: id(5, 2)}, "d")))
+	f := d.Freeze()
+	want := bytes.Clone(f.AppendFull(nil))
+	u := one(5, 4, text(at{root: "r"}, string(bytes.Repeat([]byte("x"), 10_000))))
+	_, err := d.Apply(u[:len(u)-1])
+	require.ErrorIs(t, err, ydoc.ErrMalformed)
+	apply(t, d, one(5, 4, text(at{left: id(5, 3)}, "e")))
+	require.Equal(t, want, f.AppendFull(nil))
+}

@@ -1,7 +1,6 @@
 package ydoc
 
 import (
-	"hash/maphash"
 	"sort"
 
 	"github.com/yserverd/yserverd/protocol/update"
@@ -23,7 +22,6 @@ const (
 	nodeDeleted             // its units are deleted
 	nodeDerived             // as every peer would find out for itself
 	nodeGC                  // every peer would garbage collect it as a child of what is deleted
-	nodeLost                // names ids that are not there
 )
 
 // What is known about the group of a node.
@@ -39,11 +37,16 @@ const (
 // else its right origin, down to an item that names its parent.
 type group struct {
 	parent uint32 // the node that holds the type, noNode for a root type
-	names  uint32 // a node that names parent and key
 	best   uint32 // with a key: of the entries without an origin the one with the greatest client
 	winner uint32 // with a key: the entry that is alive, noNode if that is not known
 	flags  uint8
 	life   uint8
+}
+
+// key is what a group of a map has in common: the node of the map or the name of the root type, and the key.
+type key struct {
+	parent    uint32
+	root, sub string
 }
 
 const (
@@ -74,9 +77,8 @@ type graph struct {
 	found uint32   // the node that was found last
 
 	groups []group
-	keys   map[uint64]uint32 // keyed groups by the hash of parent and key
-	seed   maphash.Seed
-	lost   bool // some id is named that is not there
+	keys   map[key]uint32 // the groups of maps
+	lost   bool           // some id is named that is not there
 
 	stack []uint32
 }
@@ -85,7 +87,7 @@ type graph struct {
 func newGraph(st *store, keep bool) *graph {
 	st.sort()
 	g := &graph{
-		st: st, keep: keep, seed: maphash.MakeSeed(),
+		st: st, keep: keep,
 		index: make(map[uint64]int, len(st.order)),
 		nodes: make([]node, 0, st.structs+2*st.spans.spans),
 		first: make([]uint32, 0, len(st.order)+1),

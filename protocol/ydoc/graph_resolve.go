@@ -1,11 +1,6 @@
 package ydoc
 
-import (
-	"bytes"
-	"hash/maphash"
-
-	"github.com/yserverd/yserverd/protocol/update"
-)
+import "github.com/yserverd/yserverd/protocol/update"
 
 // resolve finds the group of a node along its origin, else its right origin, else by the parent that it names
 // (Item.getMissing in Yjs). It goes from item to item without recursion and notes down the result for all on the way.
@@ -33,12 +28,8 @@ func (g *graph) resolve(n uint32, client int) {
 			}
 		}
 	}
-	for i := len(path) - 1; i >= 0; i-- {
-		nd := &g.nodes[path[i]]
-		if nd.flags&nodeLost != 0 {
-			result = groupLost
-		}
-		nd.group = result
+	for _, n := range path {
+		g.nodes[n].group = result
 	}
 	g.stack = path
 }
@@ -47,7 +38,7 @@ func (g *graph) resolve(n uint32, client int) {
 func (g *graph) step(n uint32, client int, s *update.Struct) (next uint32, nextClient int, result uint32) {
 	g.head(n, client, s)
 	if s.Info&update.HasRightOrigin != 0 && !g.has(s.RightOrigin) {
-		return n, client, g.loses(n)
+		return n, client, g.loses()
 	}
 	var ok bool
 	switch {
@@ -56,28 +47,27 @@ func (g *graph) step(n uint32, client int, s *update.Struct) (next uint32, nextC
 	case s.Info&update.HasRightOrigin != 0:
 		next, nextClient, ok = g.find(s.RightOrigin)
 	default:
-		return n, client, g.enter(n, s)
+		return n, client, g.enter(s)
 	}
 	if !ok {
-		return n, client, g.loses(n)
+		return n, client, g.loses()
 	}
 	return next, nextClient, groupUnknown
 }
 
-// loses notes down that a node names an id that is not there.
-func (g *graph) loses(n uint32) uint32 {
-	g.nodes[n].flags |= nodeLost
+// loses notes down that some node names an id that is not there.
+func (g *graph) loses() uint32 {
 	g.lost = true
 	return groupLost
 }
 
 // enter returns the group of an item that names its parent.
-func (g *graph) enter(n uint32, s *update.Struct) uint32 {
-	gr := group{parent: noNode, names: n, best: noNode, winner: noNode}
+func (g *graph) enter(s *update.Struct) uint32 {
+	gr := group{parent: noNode, best: noNode, winner: noNode}
 	if s.ParentIsID {
 		p, _, ok := g.find(s.Parent)
 		if !ok {
-			return g.loses(n)
+			return g.loses()
 		}
 		if g.nodes[p].kind != update.Type {
 			// Collected or deleted, or never a type: Yjs turns its children into GC.
@@ -89,54 +79,21 @@ func (g *graph) enter(n uint32, s *update.Struct) uint32 {
 		return g.newGroup(gr)
 	}
 	gr.flags = groupKeyed
-	hash := g.hash(s, gr.parent)
-	known, ok := g.keys[hash]
-	switch {
-	case !ok:
-		if g.keys == nil {
-			g.keys = make(map[uint64]uint32)
-		}
-		known = g.newGroup(gr)
-		g.keys[hash] = known
+	// Looked up without making strings.
+	if known, ok := g.keys[key{gr.parent, string(s.ParentName), string(s.ParentSub)}]; ok {
 		return known
-	case g.sameKey(known, s, gr.parent):
-		return known
-	default:
-		// Two keys with one hash: which entries belong to which is not worth finding out.
-		gr.flags |= groupComplex
-		g.groups[known-firstGroup].flags |= groupComplex
-		return g.newGroup(gr)
 	}
+	if g.keys == nil {
+		g.keys = make(map[key]uint32)
+	}
+	known := g.newGroup(gr)
+	g.keys[key{gr.parent, string(s.ParentName), string(s.ParentSub)}] = known
+	return known
 }
 
 func (g *graph) newGroup(gr group) uint32 {
 	g.groups = append(g.groups, gr)
 	return firstGroup + uint32(len(g.groups)-1)
-}
-
-// hash returns the hash of a parent and a key.
-func (g *graph) hash(s *update.Struct, parent uint32) uint64 {
-	var h maphash.Hash
-	h.SetSeed(g.seed)
-	if parent == noNode {
-		_, _ = h.Write(s.ParentName)
-		_ = h.WriteByte(0xff) // in no name
-	} else {
-		_, _ = h.Write([]byte{0xfe, byte(parent), byte(parent >> 8), byte(parent >> 16), byte(parent >> 24)})
-	}
-	_, _ = h.Write(s.ParentSub)
-	return h.Sum64()
-}
-
-// sameKey reports whether a keyed group is that of the given parent and key.
-func (g *graph) sameKey(known uint32, s *update.Struct, parent uint32) bool {
-	gr := &g.groups[known-firstGroup]
-	if gr.parent != parent {
-		return false
-	}
-	var first update.Struct
-	g.head(gr.names, g.clientOf(gr.names), &first)
-	return bytes.Equal(first.ParentSub, s.ParentSub) && (parent != noNode || bytes.Equal(first.ParentName, s.ParentName))
 }
 
 // collect finds out which items are children of deleted types, at any depth: every peer garbage collects them.

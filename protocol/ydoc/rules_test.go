@@ -318,3 +318,35 @@ func TestE10StructsAreCarriedByteForByte(t *testing.T) {
 	compact(t, d)
 	check(d.State())
 }
+
+// TestTypedTextIsJoinedOnArrival as yjs joins it, and nothing else that might be a map's entry.
+func TestTypedTextIsJoinedOnArrival(t *testing.T) {
+	r := at{root: "r"}
+	overlong := []byte{1, 1, 5, 0, 4, 1, 1, 'r', 0x81, 0, 'a', 0}
+	for name, c := range map[string]struct {
+		first, second []byte
+		structs       int
+	}{
+		"text":                     {one(5, 0, text(r, "a")), one(5, 1, text(at{left: id(5, 0)}, "b")), 1},
+		"text with a right origin": {one(5, 0, text(at{right: id(9, 0)}, "a")), one(5, 1, text(at{left: id(5, 0), right: id(9, 0)}, "b")), 1},
+		"another right origin":     {one(5, 0, text(at{right: id(9, 0)}, "a")), one(5, 1, text(at{left: id(5, 0), right: id(9, 1)}, "b")), 2},
+		"another left":             {one(5, 0, text(r, "ab")), one(5, 2, text(at{left: id(5, 0)}, "c")), 2},
+		"another client's left":    {one(5, 0, text(r, "ab")), one(5, 2, text(at{left: id(4, 1)}, "c")), 2},
+		"behind odd bytes":         {overlong, one(5, 1, text(at{left: id(5, 0)}, "b")), 2},
+		"values":                   {one(5, 0, anys(r, 1)), one(5, 1, anys(at{left: id(5, 0)}, 2)), 2},
+		"text under a key":         {one(5, 0, text(at{root: "m", key: "k"}, "a")), one(5, 1, text(at{left: id(5, 0), keyed: true}, "b")), 2},
+		"deleted":                  {one(5, 0, deleted(r, 2)), one(5, 2, deleted(at{left: id(5, 1)}, 3)), 1},
+		"gc":                       {one(5, 0, gc(2)), one(5, 2, gc(3)), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := doc(t, c.first)
+			a := apply(t, d, c.second)
+			require.Equal(t, c.structs, d.Stats().Structs)
+			require.Equal(t, c.second, a.New)
+			// What is cut off again is what came.
+			diff, err := d.AppendDiff(nil, append([]byte{1, 5}, byte(a.From[0].Clock)))
+			require.NoError(t, err)
+			require.Equal(t, c.second, diff)
+		})
+	}
+}
