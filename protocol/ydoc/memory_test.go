@@ -20,8 +20,16 @@ func heap() (live, total int64) {
 	return int64(m.HeapAlloc), int64(m.TotalAlloc)
 }
 
-// TestB4Memory: a document in use costs at most twice its compacted encoding, before and after its first compaction.
-func TestB4Memory(t *testing.T) {
+// unraced skips a test of memory or time under the race detector.
+func unraced(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector would be measured as well")
+	}
+}
+
+// TestB4AllocatesLittle: a document in use costs at most twice its compacted encoding, before and after its first compaction.
+func TestB4AllocatesLittle(t *testing.T) {
+	unraced(t)
 	updates, _ := b4()
 	before, _ := heap()
 	d := load(t, updates)
@@ -40,6 +48,7 @@ func TestB4Memory(t *testing.T) {
 
 // TestApplyDoesNotAllocate: memory grows now and then, not with every update.
 func TestApplyDoesNotAllocate(t *testing.T) {
+	unraced(t)
 	trace, _ := b4()
 	for name, updates := range map[string][][]byte{
 		"b4": trace, "map": mapUpdates(50_000, 50, 1000), "typing": typing(50_000), "deletes": randomDeletes(50_000),
@@ -102,10 +111,11 @@ func hostile(size int) map[string][]byte {
 	}
 }
 
-// TestHostileMemory: whatever an update says, holding it costs at most 32 times its bytes, and so does its compaction. A
+// TestHostileUpdatesAllocateLittle: whatever an update says, holding it costs at most 32 times its bytes, and so does its compaction. A
 // client costs some hundred bytes, which is what Config.MaxClients is for. What is allocated on the way and given up at
 // once may be three times that.
-func TestHostileMemory(t *testing.T) {
+func TestHostileUpdatesAllocateLittle(t *testing.T) {
+	unraced(t)
 	for name, u := range hostile(200_000) {
 		t.Run(name, func(t *testing.T) {
 			limit := int64(32*len(u)) + 64<<10

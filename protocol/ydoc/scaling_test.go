@@ -14,9 +14,10 @@ func cpu(f func()) time.Duration {
 	return cpuTime() - start
 }
 
-// TestNothingIsQuadratic: twice the input takes about twice the time, never four times. A busy machine may disturb a
+// TestEverythingTakesTimeInProportion: twice the input takes about twice the time, never four times. A busy machine may disturb a
 // measurement, so the best of some counts.
-func TestNothingIsQuadratic(t *testing.T) {
+func TestEverythingTakesTimeInProportion(t *testing.T) {
+	unraced(t)
 	if testing.Short() {
 		t.Skip("takes some seconds")
 	}
