@@ -1,26 +1,31 @@
 package ydoc_test
 
 import (
+	"runtime"
+	"runtime/debug"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
-// cpu returns the processor time that f takes.
+// cpu returns the processor time that f takes, but for collecting garbage, whose share jumps with the size of the heap.
 func cpu(f func()) time.Duration {
+	runtime.GC()
 	start := cpuTime()
 	f()
 	return cpuTime() - start
 }
 
-// TestEverythingTakesTimeInProportion: twice the input takes about twice the time, never four times. A busy machine may disturb a
+// TestEverythingTakesTimeInProportion: twice the input takes about twice the time, at most 2.5 times. Three doublings are
+// measured at once, for a single one may be the one at which the processor's cache is full. A busy machine may disturb a
 // measurement, so the best of some counts.
 func TestEverythingTakesTimeInProportion(t *testing.T) {
 	unraced(t)
 	if testing.Short() {
 		t.Skip("takes some seconds")
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	apply := func(updates [][]byte) func() {
 		return func() { load(t, updates) }
 	}
@@ -28,33 +33,34 @@ func TestEverythingTakesTimeInProportion(t *testing.T) {
 		n    int
 		make func(n int) func()
 	}{
-		"random deletes":    {100_000, func(n int) func() { return apply(randomDeletes(n)) }},
-		"reverse arrival":   {50_000, func(n int) func() { return apply(reversed(n)) }},
-		"many clients":      {25_000, func(n int) func() { return apply(manyClients(n)) }},
-		"many sections":     {25_000, func(n int) func() { return apply([][]byte{allClients(n)}) }},
-		"gaps closed":       {50_000, func(n int) func() { return apply(closingGaps(n)) }},
-		"parked deletes":    {50_000, func(n int) func() { return apply(parkedDeletes(n)) }},
-		"deletes in one":    {100_000, func(n int) func() { return apply([][]byte{manyDeletes(n)}) }},
-		"typing":            {100_000, func(n int) func() { return apply(typing(n)) }},
-		"slices of a text":  {20_000, func(n int) func() { return compaction(t, randomDeletes(n)) }},
-		"a chain of ids":    {50_000, func(n int) func() { return compaction(t, chain(n)) }},
-		"nested types":      {50_000, func(n int) func() { return compaction(t, nested(n)) }},
-		"overwritten entry": {50_000, func(n int) func() { return compaction(t, mapUpdates(n, 50, 1)) }},
-		"entries":           {200_000, func(n int) func() { return compaction(t, mapUpdates(n, 50, n/4)) }},
+		"random deletes":    {25_000, func(n int) func() { return apply(randomDeletes(n)) }},
+		"reverse arrival":   {12_500, func(n int) func() { return apply(reversed(n)) }},
+		"many clients":      {12_500, func(n int) func() { return apply(manyClients(n)) }},
+		"many sections":     {12_500, func(n int) func() { return apply([][]byte{allClients(n)}) }},
+		"gaps closed":       {12_500, func(n int) func() { return apply(closingGaps(n)) }},
+		"parked deletes":    {12_500, func(n int) func() { return apply(parkedDeletes(n)) }},
+		"deletes in one":    {25_000, func(n int) func() { return apply([][]byte{manyDeletes(n)}) }},
+		"typing":            {25_000, func(n int) func() { return apply(typing(n)) }},
+		"slices of a text":  {5_000, func(n int) func() { return compaction(t, randomDeletes(n)) }},
+		"a chain of ids":    {12_500, func(n int) func() { return compaction(t, chain(n)) }},
+		"nested types":      {12_500, func(n int) func() { return compaction(t, nested(n)) }},
+		"overwritten entry": {12_500, func(n int) func() { return compaction(t, mapUpdates(n, 50, 1)) }},
+		"entries":           {50_000, func(n int) func() { return compaction(t, mapUpdates(n, 50, n/4)) }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			single, double := c.make(c.n), c.make(2*c.n)
+			const doublings, most = 3, 2.5 * 2.5 * 2.5
+			small, large := c.make(c.n), c.make(c.n<<doublings)
 			ratio := 0.0
 			for range 6 {
-				a, b := cpu(single), cpu(double)
+				a, b := cpu(small), cpu(large)
 				for range 2 {
-					a, b = min(a, cpu(single)), min(b, cpu(double))
+					a, b = min(a, cpu(small)), min(b, cpu(large))
 				}
-				if ratio = float64(b) / float64(max(a, time.Millisecond)); ratio <= 2.5 {
+				if ratio = float64(b) / float64(max(a, time.Millisecond)); ratio <= most {
 					return
 				}
 			}
-			require.LessOrEqual(t, ratio, 2.5)
+			require.LessOrEqual(t, ratio, most)
 		})
 	}
 }
