@@ -212,24 +212,21 @@ func (d *Doc) checkDeletes(dec *update.Decoder) error {
 // parkStructs parks what was noted down beyond gaps. Of what was parked before no bytes stay noted down.
 func (d *Doc) parkStructs() {
 	t := &d.tx
-	var cuts []piece
-	for i := range t.staged {
-		r, whole, from := &t.staged[i], false, len(cuts)
-		d.parked.gaps(r.client, r.clock, r.end, func(clock, end uint64) {
-			if whole = clock == r.clock && end == r.end; !whole {
-				cuts = append(cuts, cutRun(r, clock, end))
-			}
-		})
-		if whole {
-			d.parked.insert(*r)
+	var gaps []span
+	for i, n := 0, len(t.staged); i < n; i++ {
+		r := t.staged[i]
+		gaps = gaps[:0]
+		d.parked.gaps(r.client, r.clock, r.end, func(clock, end uint64) { gaps = append(gaps, span{clock, end}) })
+		if len(gaps) == 1 && gaps[0] == (span{r.clock, r.end}) {
+			d.parked.insert(r)
 			continue
 		}
-		r.raw = nil
-		for _, p := range cuts[from:] {
+		t.staged[i].raw = nil
+		for _, p := range cutRun(r, gaps) {
 			d.parked.insert(p)
+			t.staged = double(t.staged, p)
 		}
 	}
-	t.staged = append(t.staged, cuts...)
 }
 
 // releaseStructs stores what was parked and follows on the structs that the update has brought.

@@ -62,24 +62,9 @@ func (w *compactor) writeClient(client int) {
 
 // head writes everything before the content.
 func (w *compactor) head(out *update.Struct, kind update.Kind, n uint32) {
-	nd := &w.g.nodes[n]
 	out.Kind = kind
-	out.Info = w.s.Info&^refBits | byte(kind)
-	out.Origin, out.RightOrigin = w.s.Origin, w.s.RightOrigin
-	if nd.flags&nodeRest != 0 {
-		out.Info |= update.HasOrigin
-		out.Origin = update.ID{Client: w.c.id, Clock: nd.clock - 1}
-	}
-	w.buf = append(w.buf, out.Info)
-	if out.Info&update.HasOrigin != 0 {
-		w.buf = appendID(w.buf, out.Origin)
-	}
-	if out.Info&update.HasRightOrigin != 0 {
-		w.buf = appendID(w.buf, out.RightOrigin)
-	}
-	if out.Info&(update.HasOrigin|update.HasRightOrigin) == 0 {
-		w.buf = appendParent(w.buf, &w.s)
-	}
+	out.RightOrigin = w.s.RightOrigin
+	w.buf, out.Info, out.Origin = appendHead(w.buf, &w.s, kind, out.Clock, w.g.nodes[n].flags&nodeRest != 0)
 }
 
 // finish writes the content and fills in what refers to the bytes.
@@ -121,20 +106,4 @@ func (g *graph) deletes(client int, w *spanWriter) *spanSet {
 		}
 	}
 	return set
-}
-
-func appendID(dst []byte, id update.ID) []byte {
-	return lib0.AppendVarUint(lib0.AppendVarUint(dst, id.Client), id.Clock)
-}
-
-func appendParent(dst []byte, s *update.Struct) []byte {
-	if s.ParentIsID {
-		dst = appendID(append(dst, 0), s.Parent)
-	} else {
-		dst = lib0.AppendVarBytes(append(dst, 1), s.ParentName)
-	}
-	if s.Info&update.HasParentSub != 0 {
-		dst = lib0.AppendVarBytes(dst, s.ParentSub)
-	}
-	return dst
 }

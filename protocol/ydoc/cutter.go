@@ -99,3 +99,83 @@ func (c *cutter) takeValues(units uint64) []byte {
 	c.rest = c.rest[end:]
 	return values
 }
+
+// appendHead appends everything before the content of an item s, or of the part of it that begins at clock: rest says that
+// this is not its beginning. Kind takes the place of the item's own. It returns the info byte and the origin as well.
+func appendHead(dst []byte, s *update.Struct, kind update.Kind, clock uint64, rest bool) ([]byte, byte, update.ID) {
+	info, origin := s.Info&^refBits|byte(kind), s.Origin
+	if rest {
+		info |= update.HasOrigin
+		origin = update.ID{Client: s.Client, Clock: clock - 1}
+	}
+	dst = append(dst, info)
+	if info&update.HasOrigin != 0 {
+		dst = appendID(dst, origin)
+	}
+	if info&update.HasRightOrigin != 0 {
+		dst = appendID(dst, s.RightOrigin)
+	}
+	if info&(update.HasOrigin|update.HasRightOrigin) == 0 {
+		dst = appendParent(dst, s)
+	}
+	return dst, info, origin
+}
+
+func appendID(dst []byte, id update.ID) []byte {
+	return lib0.AppendVarUint(lib0.AppendVarUint(dst, id.Client), id.Clock)
+}
+
+func appendParent(dst []byte, s *update.Struct) []byte {
+	if s.ParentIsID {
+		dst = appendID(append(dst, 0), s.Parent)
+	} else {
+		dst = lib0.AppendVarBytes(append(dst, 1), s.ParentName)
+	}
+	if s.Info&update.HasParentSub != 0 {
+		dst = lib0.AppendVarBytes(dst, s.ParentSub)
+	}
+	return dst
+}
+
+// cutRun returns the structs of a run that have the clocks of the given ascending spans, one run for each span.
+func cutRun(r piece, spans []span) []piece {
+	pieces := make([]piece, 0, len(spans))
+	w := walker{buf: r.raw, client: r.client, clock: r.clock}
+	var s update.Struct
+	for !w.done() && len(spans) > 0 {
+		w.next(&s)
+		c := newCutter(s.Content, s.Kind)
+		for at := s.Clock; len(spans) > 0 && spans[0].start < s.End(); {
+			from, to := max(at, spans[0].start), min(s.End(), spans[0].end)
+			if from == spans[0].start {
+				pieces = append(pieces, piece{client: r.client, clock: from})
+			}
+			p := &pieces[len(pieces)-1]
+			c.skip(from - at)
+			p.raw = appendCut(p.raw, &s, &c, from, to)
+			p.end = to
+			p.n++
+			if at = to; to < spans[0].end {
+				break
+			}
+			spans = spans[1:]
+		}
+	}
+	return pieces
+}
+
+// appendCut appends the part of a struct from one clock to another; the cutter is at the first.
+func appendCut(dst []byte, s *update.Struct, c *cutter, from, to uint64) []byte {
+	switch {
+	case from == s.Clock && to == s.End():
+		return append(dst, s.Raw...)
+	case s.Kind == update.GC:
+		dst = append(dst, s.Info)
+	default:
+		dst, _, _ = appendHead(dst, s, s.Kind, from, from > s.Clock)
+	}
+	if s.Kind == update.GC || s.Kind == update.Deleted {
+		return lib0.AppendVarUint(dst, to-from)
+	}
+	return c.appendTo(dst, to-from)
+}

@@ -110,14 +110,43 @@ func (p *parked) insert(r piece) {
 	p.encoded = nil
 	p.bytes += len(r.raw)
 	i, j := p.find(r.client, r.clock)
+	next := p.at(i, j, r.client)
 	if s := p.before(i, j, r.client); s != nil && s.end == r.clock {
-		s.end = r.end
-		s.n += r.n
-		s.buf = append(s.buf, r.raw...)
+		s.append(r.end, r.n, r.raw)
+		if next != nil && next.follows(s) {
+			s.append(next.end, next.n, next.buf)
+			p.remove(i, j)
+		}
 		return
 	}
-	p.n++
 	s := segment{client: r.client, clock: r.clock, end: r.end, n: r.n, buf: bytes.Clone(r.raw)}
+	if next != nil && next.follows(&s) {
+		s.append(next.end, next.n, next.buf)
+		*next = s
+		return
+	}
+	p.put(i, j, s)
+}
+
+// maxFollowing is the size up to which a segment is added to the one that it follows on. Without it parked clocks could be
+// many segments side by side, and a few bytes that name them all would cost the time to pass over each.
+const maxFollowing = 512
+
+// follows reports whether s begins where t ends and is small enough to be added to it.
+func (s *segment) follows(t *segment) bool {
+	return s.clock == t.end && len(s.buf) <= maxFollowing
+}
+
+// append adds structs that follow on the segment's.
+func (s *segment) append(end uint64, n int, raw []byte) {
+	s.end = end
+	s.n += n
+	s.buf = append(s.buf, raw...)
+}
+
+// put puts a segment before a place.
+func (p *parked) put(i, j int, s segment) {
+	p.n++
 	if i == len(p.chunks) {
 		if i == 0 || len(p.chunks[i-1]) == maxSegments {
 			p.chunks = append(p.chunks, []segment{s})
@@ -148,8 +177,14 @@ func (p *parked) take(client, clock uint64) (segment, bool) {
 	}
 	out := *s
 	p.encoded = nil
-	p.n--
 	p.bytes -= len(out.buf)
+	p.remove(i, j)
+	return out, true
+}
+
+// remove drops the segment at a place.
+func (p *parked) remove(i, j int) {
+	p.n--
 	switch c := p.chunks[i]; {
 	case len(c) == 1:
 		p.chunks = slices.Delete(p.chunks, i, i+1)
@@ -159,7 +194,6 @@ func (p *parked) take(client, clock uint64) (segment, bool) {
 	default:
 		p.chunks[i] = slices.Delete(c, j, j+1)
 	}
-	return out, true
 }
 
 // addDelete parks a delete range and reports whether any of it was not parked before.

@@ -202,6 +202,40 @@ func TestE6GapsParkAndRelease(t *testing.T) {
 	require.Equal(t, []string{"del 9:1+1"}, show(t, d.Pending()))
 }
 
+// TestE6RunsAreCutByWhatIsParked: of a run of which parts are parked already the rest is parked, cut as yjs cuts.
+func TestE6RunsAreCutByWhatIsParked(t *testing.T) {
+	d := doc(t, one(7, 2, gc(1)), one(7, 5, gc(1)), one(7, 8, gc(2)), one(7, 12, gc(1)), one(7, 16, gc(1)))
+	require.Equal(t, 5, d.Stats().Pending)
+	json := item(update.JSON, at{left: id(7, 7), right: id(9, 9)}, lib0.AppendVarString(lib0.AppendVarString([]byte{2}, "1"), "2")...)
+	u := one(7, 1,
+		text(at{root: "r"}, "a\U0001f600b\U0001f600"),   // 1 to 6, of which 2 and 5 are known
+		anys(at{left: id(7, 6), right: id(9, 9)}, 1, 2), // 7 and 8, the latter known
+		json,                            // 9 and 10, the former known
+		deleted(at{left: id(7, 10)}, 3), // 11 to 13, 12 known
+		gc(4),                           // 14 to 17, 16 known
+	)
+	a := apply(t, d, u)
+	want := []string{
+		`7:1+1 string "a" root=r`,
+		"7:2+1 gc",
+		"7:3+2 string \"\ufffdb\" left=7:2", "7:5+1 gc",
+		"7:6+1 string \"\ufffd\" left=7:5", "7:7+1 any left=7:6 right=9:9",
+		"7:8+2 gc",
+		"7:10+1 json left=7:9 right=9:9", "7:11+1 deleted left=7:10",
+		"7:12+1 gc",
+		"7:13+1 deleted left=7:12", "7:14+2 gc",
+		"7:16+1 gc",
+		"7:17+1 gc",
+	}
+	require.Equal(t, want, show(t, d.Pending()))
+	require.Equal(t, 1, d.Stats().Pending, "side by side they are one")
+	require.NotContains(t, show(t, a.Log), "7:2+1 gc")
+	require.Contains(t, show(t, a.Log), "7:17+1 gc")
+	require.Nil(t, apply(t, d, u).Log)
+	apply(t, d, one(7, 0, gc(1)))
+	require.Nil(t, d.Pending())
+}
+
 func TestE7MissingSaysThatAskingIsUseful(t *testing.T) {
 	base := []section{sec(9, 0, text(at{root: "r"}, "abc"))}
 	for name, c := range map[string]struct {

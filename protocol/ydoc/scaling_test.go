@@ -38,6 +38,7 @@ func TestEverythingTakesTimeInProportion(t *testing.T) {
 		"many clients":      {12_500, func(n int) func() { return apply(manyClients(n)) }},
 		"many sections":     {12_500, func(n int) func() { return apply([][]byte{allClients(n)}) }},
 		"gaps closed":       {12_500, func(n int) func() { return apply(closingGaps(n)) }},
+		"cut by the parked": {12_500, func(n int) func() { return apply(cutByParked(n)) }},
 		"parked deletes":    {12_500, func(n int) func() { return apply(parkedDeletes(n)) }},
 		"deletes in one":    {25_000, func(n int) func() { return apply([][]byte{manyDeletes(n)}) }},
 		"typing":            {25_000, func(n int) func() { return apply(typing(n)) }},
@@ -90,6 +91,20 @@ func closingGaps(n int) [][]byte {
 	}
 	for i := range uint64(n / 2) {
 		updates = append(updates, one(5, 2*i, gc(1)))
+	}
+	return updates
+}
+
+// cutByParked is one item of n values beyond a gap, of which every second one is parked already, and then a few bytes that
+// name as many clocks, again and again.
+func cutByParked(n int) [][]byte {
+	updates := make([][]byte, 0, 2*n)
+	for i := range uint64(n / 2) {
+		updates = append(updates, one(5, 2*i+2, gc(1)))
+	}
+	updates = append(updates, one(5, 1, anys(at{root: "l"}, make([]uint64, n)...)))
+	for range n {
+		updates = append(updates, one(5, 1, gc(uint64(n))))
 	}
 	return updates
 }

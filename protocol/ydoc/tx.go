@@ -35,21 +35,6 @@ type tx struct {
 	log    []byte      // Log
 }
 
-// cutRun returns the structs of a run that have the given clocks.
-func cutRun(r *piece, clock, end uint64) piece {
-	p := piece{client: r.client, clock: clock, end: end}
-	w := walker{buf: r.raw, client: r.client, clock: r.clock}
-	var s update.Struct
-	for !w.done() {
-		w.next(&s)
-		if a, b := max(clock, s.Clock), min(end, s.End()); a < b {
-			p.raw = update.AppendSlice(p.raw, &s, a-s.Clock, b-s.Clock)
-			p.n++
-		}
-	}
-	return p
-}
-
 // double appends to a list that may become long for one update, and then is given up: growing by a quarter each time, as
 // append does, would leave five times its size behind.
 func double[T any](s []T, v T) []T {
@@ -62,6 +47,8 @@ func double[T any](s []T, v T) []T {
 // keep is how much memory of each kind a document holds on to between updates.
 const keep = 64 << 10
 
+// trim returns an empty list with the memory of s, unless that is too much to hold on to. It is cleared: no list keeps
+// alive what it named.
 func trim[T any](s []T, size int) []T {
 	if cap(s)*size > keep {
 		return nil
