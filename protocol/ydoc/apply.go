@@ -187,12 +187,15 @@ func (d *Doc) checkDeletes(dec *update.Decoder) error {
 			break
 		}
 		ranges++
-		c, end := d.find(id), clock+length
+		c, end, next := d.find(id), clock+length, uint64(0)
+		if c != nil {
+			next = c.next
+		}
 		size := lib0.VarUintLen(clock) + lib0.VarUintLen(length)
-		if c != nil && clock < c.next && !c.deleted.covers(clock, min(end, c.next)) {
+		if clock < next && !c.deleted.covers(clock, min(end, next)) {
 			stored += size
 		}
-		if c == nil || end > c.next {
+		if end > next && !d.parked.hasDelete(id, max(clock, next), end) {
 			waiting += size
 			count++
 		}

@@ -70,6 +70,9 @@ func TestLimitsLetKnownContentPass(t *testing.T) {
 	require.Equal(t, 2, full.Stats().Pending)
 	a := apply(t, full, build([]section{sec(5, 0, text(at{root: "r"}, "abcdefgh"))}, del{5, 1, 1}, del{5, 3, 1}))
 	require.Nil(t, a.New)
+	a = apply(t, full, all)
+	require.Nil(t, a.Log)
+	require.True(t, a.Parked)
 	_, err := full.Apply(one(5, 8, text(at{left: id(5, 7)}, "i")))
 	require.ErrorIs(t, err, ydoc.ErrLimit)
 }

@@ -196,8 +196,17 @@ func (p *parked) remove(i, j int) {
 	}
 }
 
+// hasDelete reports whether a whole delete range is parked.
+func (p *parked) hasDelete(client, start, end uint64) bool {
+	set := p.deletes[client]
+	return set != nil && set.covers(start, end)
+}
+
 // addDelete parks a delete range and reports whether any of it was not parked before.
 func (p *parked) addDelete(client, start, end uint64) bool {
+	if p.hasDelete(client, start, end) {
+		return false
+	}
 	set := p.deletes[client]
 	if set == nil {
 		if p.deletes == nil {
@@ -205,9 +214,6 @@ func (p *parked) addDelete(client, start, end uint64) bool {
 		}
 		set = new(spanSet)
 		p.deletes[client] = set
-	}
-	if set.covers(start, end) {
-		return false
 	}
 	p.encoded = nil
 	set.add(&spanWriter{epoch: p.epoch, tally: &p.spans}, start, end)
