@@ -46,7 +46,7 @@ func TestEverythingTakesTimeInProportion(t *testing.T) {
 		"a chain of ids":    {12_500, func(n int) func() { return compaction(t, chain(n)) }},
 		"nested types":      {12_500, func(n int) func() { return compaction(t, nested(n)) }},
 		"overwritten entry": {12_500, func(n int) func() { return compaction(t, mapUpdates(n, 50, 1)) }},
-		"entries":           {50_000, func(n int) func() { return compaction(t, mapUpdates(n, 50, n/4)) }},
+		"entries":           {25_000, func(n int) func() { return compaction(t, mapUpdates(n, 50, n/4)) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			const doublings, most = 3, 2.5 * 2.5 * 2.5
