@@ -42,8 +42,6 @@ func (s *Store) begin(ctx context.Context) error {
 		return ctx.Err()
 	case <-s.health.trouble():
 		return s.health.err()
-	case <-s.kick:
-		return persist.ErrClosed
 	}
 	select {
 	case s.lock <- struct{}{}:
@@ -86,8 +84,6 @@ func (s *Store) wait(ctx context.Context, c *commit) error {
 		return ctx.Err()
 	case <-s.health.trouble():
 		return s.health.err()
-	case <-s.kick:
-		return persist.ErrClosed
 	}
 }
 
@@ -219,8 +215,6 @@ func (s *Store) await(ctx context.Context, w *watermark, ticket uint64) error {
 			return ctx.Err()
 		case <-s.health.trouble():
 			return s.health.err()
-		case <-s.kick:
-			return persist.ErrClosed
 		}
 	}
 }

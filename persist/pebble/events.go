@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	engine "github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -43,10 +44,7 @@ func (e engineFatal) Error() string { return "storage engine: " + string(e) }
 // its locks held: nothing here may call the engine.
 func (s *Store) eventListener() *engine.EventListener {
 	return &engine.EventListener{
-		BackgroundError: func(err error) {
-			s.counters.backgroundErrors.Add(1)
-			s.log.Warn("background work of the storage engine failed, it will be repeated", "err", err)
-		},
+		BackgroundError: s.backgroundError,
 		// Without a listener of its own the engine ends the process here. A
 		// damaged block concerns the documents in it: reading them fails.
 		DataCorruption: func(info engine.DataCorruptionInfo) {
@@ -65,6 +63,19 @@ func (s *Store) eventListener() *engine.EventListener {
 		},
 		WriteStallEnd: func() { s.log.Info("writes go on") },
 	}
+}
+
+// backgroundErrorPause keeps work that fails again and again out of the log.
+const backgroundErrorPause = 10 * time.Second
+
+func (s *Store) backgroundError(err error) {
+	n := s.counters.backgroundErrors.Add(1)
+	now := s.opts.Now().UnixNano()
+	last := s.loggedBackground.Load()
+	if now-last < int64(backgroundErrorPause) || !s.loggedBackground.CompareAndSwap(last, now) {
+		return
+	}
+	s.log.Warn("background work of the storage engine failed, it will be repeated", "err", err, "failures", n)
 }
 
 // isEmptyFlush recognises a flush that succeeded and had nothing to write (all

@@ -65,3 +65,61 @@ func (s *Store) CountKind(kind byte) (n int, err error) {
 
 // Sealed ends a value with the checksum that fits its key.
 func Sealed(key, body []byte) []byte { return appendSum(bytes.Clone(body), 0, key) }
+
+// Head is the record of a document.
+type Head = head
+
+// Append is appendHead.
+func (h *head) Append(dst, key []byte) []byte { return appendHead(dst, key, h) }
+
+// ParseHead is parseHead.
+func ParseHead(key, value []byte) (Head, error) { return parseHead(key, value) }
+
+// SampleHeads are heads with every combination of parts, small and large.
+func SampleHeads() []Head {
+	small := head{id: 1, seq: 1, logBytes: 3, created: 1, updated: 1}
+	large := head{id: 1 << 63, epoch: 1 << 40, seq: 1<<64 - 1, logBytes: 1 << 50, created: 1 << 41, updated: 1 << 42}
+	var all []Head
+	for _, h := range []head{small, large} {
+		all = append(all, h)
+		h.deleted = 1 << 41
+		all = append(all, h)
+		h.snapSeq, h.snapID, h.snapBytes = h.seq, 1<<62, 1<<30
+		h.snapSum[31] = 0xff
+		all = append(all, h)
+		h.deleted = 0
+		all = append(all, h)
+	}
+	return all
+}
+
+// Row is a record of data at key.
+func Row(key, data []byte) []byte { return appendRecord(nil, key, data) }
+
+// ParseRow is parseRecord.
+func ParseRow(key, value []byte) ([]byte, error) { return parseRecord(key, value) }
+
+// Mark is a quarantine mark with its key.
+func Mark(mark *persist.CorruptError) (key, value []byte) {
+	key = appendNameKey(nil, kindQuarantine, persist.Key{Party: "main", Room: "notes"})
+	return key, appendRecord(nil, key, appendMark(nil, 1<<41, mark))
+}
+
+// ParseMark is parseMark.
+func ParseMark(key, value []byte) (persist.CorruptError, error) { return parseMark(key, value) }
+
+// ParseHeadKey is parseNameKey for heads.
+func ParseHeadKey(key []byte) (persist.Key, error) { return parseNameKey(kindHead, key) }
+
+// ParseKeys gives the key to everything that decodes keys.
+func ParseKeys(key []byte) {
+	_, _ = parseNameKey(kindHead, key)
+	_, _ = parseNameKey(kindQuarantine, key)
+	_, _ = rowKeySeq(key)
+	_, _ = pieceKeyIndex(key)
+	_, _, _ = parseWritingKey(key)
+	_ = prefixEnd(key)
+}
+
+// Applied is how many commits are visible.
+func (s *Store) Applied() int { return int(s.applied.n.Load()) }

@@ -39,9 +39,9 @@ type Options struct {
 	// RetryPause is the time between two attempts at a disk operation that
 	// failed. Zero means 100 ms.
 	RetryPause time.Duration
-	// CloseTimeout bounds how long Close waits for a disk that refuses to write,
-	// twice: for the calls in flight, then for the engine. Zero means 5 s.
-	CloseTimeout time.Duration
+	// DiskTimeout is how long Open and Close wait for a disk that refuses to
+	// write; Close does so up to a few times in a row. Zero means 5 s.
+	DiskTimeout time.Duration
 
 	// Now tells the time for the records. Zero means time.Now.
 	Now func() time.Time
@@ -67,7 +67,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxInFlight, 64)
 	setDefault(&o.SlowDisk, 5*time.Second)
 	setDefault(&o.RetryPause, 100*time.Millisecond)
-	setDefault(&o.CloseTimeout, 5*time.Second)
+	setDefault(&o.DiskTimeout, 5*time.Second)
 	setDefault(&o.pieceBytes, 1<<20)
 	return o
 }
@@ -91,7 +91,7 @@ func (o Options) validate() error {
 		{"MaxInFlight", int64(o.MaxInFlight)},
 		{"SlowDisk", int64(o.SlowDisk)},
 		{"RetryPause", int64(o.RetryPause)},
-		{"CloseTimeout", int64(o.CloseTimeout)},
+		{"DiskTimeout", int64(o.DiskTimeout)},
 	} {
 		if f.value < 0 {
 			return fmt.Errorf("pebble store: option %s is negative", f.name)
@@ -124,6 +124,7 @@ func (s *Store) engineOptions() *engine.Options {
 		o.TargetFileSizes[0] = s.opts.tableBytes
 		o.LBaseMaxBytes = 4 * s.opts.tableBytes
 		o.L0CompactionThreshold = 2
+		o.MaxManifestFileSize = s.opts.tableBytes / 16
 	}
 	return o
 }

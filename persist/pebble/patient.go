@@ -5,7 +5,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -20,34 +19,31 @@ import (
 // Errors on other files (sorted tables) reach the engine, which throws the
 // unfinished table away, frees its space and tries again at once; patientFS
 // delays them so that trying does not spin.
-//
-// Until arm is called everything fails as it would without patientFS, so that
-// opening a store returns its errors.
 type patientFS struct {
 	vfs.FS
 	dir    string // of the store: a copy made elsewhere is nobody's to wait for
 	health *health
 	pause  time.Duration // between two attempts
 
-	armed   atomic.Bool
 	stop    chan struct{} // closed by giveUp
 	stopper sync.Once
 
 	buffers sync.Pool // *[]byte, of vitalFile
+
+	mu     sync.Mutex
+	tables map[string]*tableFile // open for writing
 }
 
 var _ vfs.FS = (*patientFS)(nil)
 
 func newPatientFS(inner vfs.FS, dir string, h *health, pause time.Duration) *patientFS {
-	p := &patientFS{FS: inner, health: h, pause: pause, stop: make(chan struct{})}
+	p := &patientFS{FS: inner, health: h, pause: pause, stop: make(chan struct{}), tables: make(map[string]*tableFile)}
 	p.dir = p.clean(dir)
 	return p
 }
 
 // clean spells a directory as the parent of its files is spelt.
 func (p *patientFS) clean(dir string) string { return p.PathDir(p.PathJoin(dir, "x")) }
-
-func (p *patientFS) arm() { p.armed.Store(true) }
 
 // giveUp ends the patience with the write-ahead log: what is being repeated
 // fails, and so does everything after it. The engine must not be given anything
@@ -61,26 +57,25 @@ const (
 	roleNone     role = iota // not of the store
 	roleTable                // the engine survives an error
 	roleLog                  // the engine survives an error only while closing
-	roleManifest             // the engine does not survive an error
+	roleManifest             // manifest, marker, options: the engine does not survive an error
 )
 
 func (p *patientFS) role(name string) role {
-	base := p.PathBase(name)
 	switch {
 	case p.PathDir(name) != p.dir:
 		return roleNone
-	case strings.HasSuffix(base, ".log"):
+	case strings.HasSuffix(name, ".sst"), strings.HasSuffix(name, ".blob"):
+		return roleTable
+	case strings.HasSuffix(name, ".log"):
 		return roleLog
-	case strings.HasPrefix(base, "MANIFEST-"), strings.HasPrefix(base, "marker."):
-		return roleManifest
 	}
-	return roleTable
+	return roleManifest
 }
 
 // do runs op, and again if need be, as the role demands.
 func (p *patientFS) do(r role, op func() error) error {
 	err := op()
-	if err == nil || r == roleNone || !p.armed.Load() || hopeless(err) {
+	if err == nil || r == roleNone || hopeless(err) {
 		return err
 	}
 	var stop <-chan struct{}
@@ -123,7 +118,7 @@ func (p *patientFS) Create(name string, c vfs.DiskWriteCategory) (f vfs.File, er
 		f, err = p.FS.Create(name, c)
 		return err
 	})
-	return p.wrap(r, f, err)
+	return p.wrap(name, r, f, err)
 }
 
 // OpenReadWrite is vfs.FS's.
@@ -133,7 +128,7 @@ func (p *patientFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...
 		f, err = p.FS.OpenReadWrite(name, c, opts...)
 		return err
 	})
-	return p.wrap(r, f, err)
+	return p.wrap(name, r, f, err)
 }
 
 // ReuseForWrite is vfs.FS's. A reuse that failed may have renamed the file
@@ -142,11 +137,11 @@ func (p *patientFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...
 func (p *patientFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	r := p.role(newname)
 	f, err := p.FS.ReuseForWrite(oldname, newname, c)
-	if err != nil && r != roleNone && p.armed.Load() {
+	if err != nil && r != roleNone {
 		_ = p.Remove(oldname) // gone already, or swept when the store opens
 		return p.Create(newname, c)
 	}
-	return p.wrap(r, f, err)
+	return p.wrap(newname, r, f, err)
 }
 
 // OpenDir is vfs.FS's. Directories are synced to make the files above known, so
@@ -160,29 +155,47 @@ func (p *patientFS) OpenDir(name string) (f vfs.File, err error) {
 		f, err = p.FS.OpenDir(name)
 		return err
 	})
-	return p.wrap(r, f, err)
+	return p.wrap(name, r, f, err)
 }
 
 // Unwrap is vfs.FS's.
 func (p *patientFS) Unwrap() vfs.FS { return p.FS }
 
-func (p *patientFS) wrap(r role, f vfs.File, err error) (vfs.File, error) {
+func (p *patientFS) wrap(name string, r role, f vfs.File, err error) (vfs.File, error) {
 	switch {
 	case err != nil:
 		return nil, err
 	case r == roleNone:
 		return f, nil
 	case r == roleTable:
-		return &tableFile{File: f, fs: p}, nil
+		t := &tableFile{File: f, fs: p, name: name}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.tables[name] = t
+		return t, nil
 	default:
 		return &vitalFile{File: f, fs: p, role: r}, nil
 	}
 }
 
+// Remove is vfs.FS's. A table that the engine gives up after an error it removes,
+// but it may have failed to close it: it syncs before it closes, and stops there
+// when that fails.
+func (p *patientFS) Remove(name string) error {
+	p.mu.Lock()
+	t := p.tables[name]
+	p.mu.Unlock()
+	if t != nil {
+		_ = t.Close()
+	}
+	return p.FS.Remove(name)
+}
+
 // tableFile delays errors of writes.
 type tableFile struct {
 	vfs.File
-	fs *patientFS
+	fs   *patientFS
+	name string
 }
 
 func (t *tableFile) Write(b []byte) (n int, err error) {
@@ -196,3 +209,12 @@ func (t *tableFile) Write(b []byte) (n int, err error) {
 func (t *tableFile) Sync() error { return t.fs.do(roleTable, t.File.Sync) }
 
 func (t *tableFile) SyncData() error { return t.fs.do(roleTable, t.File.SyncData) }
+
+func (t *tableFile) Close() error {
+	t.fs.mu.Lock()
+	if t.fs.tables[t.name] == t {
+		delete(t.fs.tables, t.name)
+	}
+	t.fs.mu.Unlock()
+	return t.File.Close()
+}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	engine "github.com/cockroachdb/pebble/v2"
 
@@ -19,8 +18,6 @@ import (
 type quarantined struct {
 	mu    sync.RWMutex
 	marks map[persist.Key]*persist.CorruptError
-	// writers are the goroutines that store marks. Close waits for them.
-	writers sync.WaitGroup
 }
 
 // check returns why a document is out of service, or nil.
@@ -136,8 +133,8 @@ func (s *Store) unreadable(k persist.Key, row persist.Seq, what string, err erro
 	if s.quarantined.add(mark) {
 		s.counters.corruptions.Add(1)
 		s.log.Error("document quarantined", "party", k.Party, "room", k.Room, "row", row, "reason", mark.Reason)
-		s.quarantined.writers.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), s.opts.CloseTimeout)
+		s.background.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), s.opts.DiskTimeout)
 			defer cancel()
 			if err := s.writeMark(ctx, mark); err != nil {
 				s.log.Warn("storing the quarantine mark failed, the next load will find the damage again", "err", err)
@@ -229,10 +226,4 @@ func (s *Store) beginExisting(ctx context.Context, k persist.Key) error {
 		s.end()
 	}
 	return err
-}
-
-// waitMarks waits until no quarantine mark is being written, for at most the
-// timeout.
-func (s *Store) waitMarks(timeout time.Duration) bool {
-	return inTime(async(s.quarantined.writers.Wait), timeout)
 }

@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -44,14 +45,63 @@ type Stats struct {
 	ReadAmp        int    // tables a read may have to look at
 }
 
-// Stats returns counters and gauges. It takes the engine's lock for a moment:
-// for metrics, not for every request.
+// gauges are the engine's figures. Asking for them takes locks that the engine
+// holds while it writes its manifest, however long that takes, so they are asked
+// for on a goroutine of their own, one at a time.
+type gauges struct {
+	mu      sync.Mutex
+	last    engineGauges
+	pending chan struct{} // closed when the question under way is answered; nil: none is
+}
+
+// engineGauges is what Stats keeps of engine.Metrics.
+type engineGauges struct {
+	disk, log, memTable, debt uint64
+	cache                     int64
+	readAmp                   int
+}
+
+// maxGaugeWait is how long Stats waits for fresh gauges; older ones will do.
+const maxGaugeWait = 100 * time.Millisecond
+
+// engineGauges returns the gauges of now, or the last ones known if the engine
+// does not answer soon.
+func (s *Store) engineGauges() engineGauges {
+	g := &s.gauges
+	g.mu.Lock()
+	if g.pending == nil && s.health.err() == nil {
+		answered := make(chan struct{})
+		g.pending = answered
+		s.background.Go(func() {
+			m := s.db.Metrics()
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.last = engineGauges{
+				disk: m.DiskSpaceUsage(), log: m.WAL.Size, memTable: m.MemTable.Size, debt: m.Compact.EstimatedDebt,
+				cache: m.BlockCache.Size, readAmp: m.ReadAmp(),
+			}
+			g.pending = nil
+			close(answered)
+		})
+	}
+	pending := g.pending
+	g.mu.Unlock()
+	if pending != nil && s.health.err() == nil {
+		inTime(pending, maxGaugeWait)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.last
+}
+
+// Stats returns counters and gauges. The engine's gauges are some time old while
+// the disk keeps the engine waiting; everything else is of now.
 func (s *Store) Stats() Stats {
 	if err := s.enter(); err != nil {
 		return Stats{Err: err}
 	}
 	defer s.leave()
-	m := s.db.Metrics()
+	g := s.engineGauges()
 	return Stats{
 		Appended:      s.counters.appended.Load(),
 		AppendedBytes: s.counters.appendedBytes.Load(),
@@ -72,11 +122,11 @@ func (s *Store) Stats() Stats {
 		WriteStalls:      s.counters.writeStalls.Load(),
 		BackgroundErrors: s.counters.backgroundErrors.Load(),
 
-		DiskBytes:      m.DiskSpaceUsage(),
-		LogBytes:       m.WAL.Size,
-		MemTableBytes:  m.MemTable.Size,
-		CacheBytes:     m.BlockCache.Size,
-		CompactionDebt: m.Compact.EstimatedDebt,
-		ReadAmp:        m.ReadAmp(),
+		DiskBytes:      g.disk,
+		LogBytes:       g.log,
+		MemTableBytes:  g.memTable,
+		CacheBytes:     g.cache,
+		CompactionDebt: g.debt,
+		ReadAmp:        g.readAmp,
 	}
 }

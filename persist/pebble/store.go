@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,32 +50,55 @@ type Store struct {
 	durable     watermark // commits that are on disk
 	quarantined quarantined
 	counters    counters
-	applying    atomic.Bool // commitLoop is inside the engine
-	dead        atomic.Bool // the engine must not be given commits any more
+	gauges      gauges
+
+	loggedBackground atomic.Int64   // when a background error was logged last
+	background       sync.WaitGroup // what calls have left to be done; Close waits for it
+	applying         atomic.Bool    // commitLoop is inside the engine
+	dead             atomic.Bool    // the engine must not be given commits any more
 
 	use    sync.RWMutex // held by every call, for reading; by Close for good
 	closed atomic.Bool
-	kick   chan struct{} // closed when Close has waited long enough for calls
 }
 
 // Open opens the store in dir, and creates it if there is none. Errors match
-// persist.ErrLocked (another process, or this one, has it open) or
-// persist.ErrFormat (written by a newer version, or not a store) where that is
-// the reason.
+// persist.ErrLocked (another process, or this one, has it open),
+// persist.ErrFormat (written by a newer version, or not a store) or
+// persist.ErrUnavailable (the disk refuses to write) where that is the reason.
 func Open(dir string, opts Options) (*Store, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
 	s := newStore(opts.withDefaults())
-	if err := s.open(dir); err != nil {
-		s.abandonOpen()
+	if err := s.openInTime(dir); err != nil {
 		return nil, fmt.Errorf("open document store %q: %w", dir, err)
 	}
-	s.fs.arm()
 	s.loops.Add(2)
 	go s.commitLoop()
 	go s.syncLoop()
 	return s, nil
+}
+
+// openInTime opens, or fails if the disk refuses to write for too long. Opening
+// then goes on in the background, since the engine cannot be stopped, and what it
+// has opened by the end is closed again.
+func (s *Store) openInTime(dir string) error {
+	var err error // of opening; read once that has ended
+	opened := async(func() {
+		if err = s.open(dir); err != nil {
+			s.abandonOpen()
+		}
+	})
+	if stuck := s.unlessStuck(opened); stuck != nil {
+		go func() {
+			<-opened
+			if err == nil {
+				s.abandonOpen()
+			}
+		}()
+		return stuck
+	}
+	return err
 }
 
 func newStore(opts Options) *Store {
@@ -87,7 +111,6 @@ func newStore(opts Options) *Store {
 		commitq: make(chan *commit, opts.MaxInFlight),
 		syncq:   make(chan *commit, opts.MaxInFlight),
 		heads:   newHeads(opts.Heads),
-		kick:    make(chan struct{}),
 	}
 }
 
@@ -143,25 +166,37 @@ func (s *Store) lockDir() error {
 }
 
 func (s *Store) openEngine() (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			fatal, ok := r.(engineFatal)
-			if !ok {
-				panic(r)
-			}
-			err = fatal
-		}
-	}()
+	defer recoverError(&err)
 	o := s.engineOptions()
 	o.Lock = s.dirLock
 	s.db, err = engine.Open(s.dir, o)
 	return err
 }
 
+func (s *Store) closeEngine() (err error) {
+	defer recoverError(&err)
+	return s.db.Close()
+}
+
+// recoverError turns a panic with an error, which is how the engine reports much
+// that goes wrong while it opens and closes, into that error.
+func recoverError(err *error) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	cause, ok := r.(error)
+	var bug runtime.Error
+	if !ok || errors.As(cause, &bug) {
+		panic(r)
+	}
+	*err = cause
+}
+
 // abandonOpen releases what open took before it failed.
 func (s *Store) abandonOpen() {
 	if s.db != nil {
-		_ = s.db.Close()
+		_ = s.closeEngine()
 	}
 	if s.dirLock != nil {
 		_ = s.dirLock.Close()
@@ -194,15 +229,15 @@ func (s *Store) enter() error {
 func (s *Store) leave() { s.use.RUnlock() }
 
 // Close waits for the calls in flight and closes the store. A disk that refuses
-// to write is waited for, but no longer than a few times Options.CloseTimeout;
-// then the error matches persist.ErrUnavailable, nothing acknowledged is lost,
-// and the directory may stay locked until the process ends.
+// to write is waited for, but only a few times Options.DiskTimeout; then the
+// error matches persist.ErrUnavailable, nothing acknowledged is lost, and the
+// directory may stay locked until the process ends.
 func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
 	var err error
-	if !s.drain() || !s.within(func() { err = s.db.Close() }) {
+	if !s.drain() || !s.finish(func() { err = s.closeEngine() }) {
 		return fmt.Errorf("close document store %q: %w", s.dir, errors.Join(persist.ErrUnavailable, s.health.err()))
 	}
 	if err != nil {
@@ -216,34 +251,32 @@ func (s *Store) Close() error {
 }
 
 // drain waits until no call and no commit is in flight, and says whether it came
-// to that.
+// to that. Calls do not wait for a disk that refuses to write; commits do.
 func (s *Store) drain() bool {
-	idle := async(s.use.Lock)
-	if !inTime(idle, s.opts.CloseTimeout) {
-		close(s.kick)
-		if !inTime(idle, s.opts.CloseTimeout) {
-			return false
-		}
-	}
-	if !s.waitMarks(2 * s.opts.CloseTimeout) {
+	idle := async(func() {
+		s.use.Lock()
+		s.background.Wait()
+	})
+	if s.unlessStuck(idle) != nil {
 		return false
 	}
 	close(s.commitq)
-	return s.within(s.loops.Wait)
+	return s.finish(s.loops.Wait)
 }
 
-// within runs fn, and after a while without the patience of patientFS, unless
-// the engine is working on a commit, which would not survive that.
-func (s *Store) within(fn func()) bool {
+// finish runs fn, and if the disk refuses to write for too long goes on without
+// the patience of patientFS, unless the engine is working on a commit, which
+// would not survive that. It returns whether fn came to its end.
+func (s *Store) finish(fn func()) bool {
 	done := async(fn)
-	if inTime(done, s.opts.CloseTimeout) {
+	if s.unlessStuck(done) == nil {
 		return true
 	}
 	if s.applying.Load() {
 		return false
 	}
 	s.fs.giveUp()
-	return inTime(done, s.opts.CloseTimeout)
+	return s.unlessStuck(done) == nil
 }
 
 func async(fn func()) <-chan struct{} {
@@ -253,6 +286,24 @@ func async(fn func()) <-chan struct{} {
 		fn()
 	}()
 	return done
+}
+
+// unlessStuck waits for done. It returns an error when done has not come and the
+// disk has been refusing to write for Options.DiskTimeout.
+func (s *Store) unlessStuck(done <-chan struct{}) error {
+	for {
+		select {
+		case <-done:
+			return nil
+		case <-s.health.trouble():
+		}
+		if inTime(done, s.opts.DiskTimeout) {
+			return nil
+		}
+		if err := s.health.err(); err != nil {
+			return err
+		}
+	}
 }
 
 // inTime waits for done, and returns whether it came before the timeout.

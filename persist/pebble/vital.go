@@ -1,6 +1,8 @@
 package pebble
 
 import (
+	"bytes"
+
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -36,15 +38,17 @@ func (v *vitalFile) Write(b []byte) (int, error) {
 	kept := v.keep(b)
 	n := 0
 	err := v.fs.do(v.role, func() error {
-		m, err := v.File.Write(kept[n:])
+		m, err := v.File.Write(b[n:])
 		n += m
+		if err != nil {
+			copy(b, kept) // for the next attempt: a file may modify what it is given to write
+		}
 		return err
 	})
 	return n, err
 }
 
-// keep remembers b and returns the copy: a file may modify what it is given to
-// write.
+// keep remembers b and returns the copy.
 func (v *vitalFile) keep(b []byte) []byte {
 	if v.unsynced == nil {
 		buf, ok := v.fs.buffers.Get().(*[]byte)
@@ -80,7 +84,7 @@ func (v *vitalFile) sync(op func() error) error {
 	failed := false
 	err := v.fs.do(v.role, func() error {
 		if failed && v.unsynced != nil {
-			if _, err := v.File.WriteAt(*v.unsynced, v.synced); err != nil {
+			if _, err := v.File.WriteAt(bytes.Clone(*v.unsynced), v.synced); err != nil {
 				return err
 			}
 		}
@@ -109,10 +113,9 @@ func (v *vitalFile) forget() {
 // loses nothing, and it must not see one.
 func (v *vitalFile) Close() error {
 	err := v.File.Close()
-	if err != nil && v.fs.armed.Load() {
+	if err != nil {
 		v.fs.health.log.Warn("closing a synced file failed", "err", err)
-		err = nil
 	}
 	v.unsynced = nil
-	return err
+	return nil
 }

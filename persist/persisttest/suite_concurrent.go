@@ -68,7 +68,7 @@ func testConcurrentWriters(e *env) {
 }
 
 func testConcurrentLoad(e *env) {
-	const lines = 300
+	const lines = 120
 	k := key("notes")
 	var stored atomic.Int64
 	group, ctx := errgroup.WithContext(e.ctx)
@@ -77,7 +77,7 @@ func testConcurrentLoad(e *env) {
 		defer close(done)
 		hand := &Writer{Store: e.store, Key: k}
 		// Large enough that a snapshot is several writes.
-		filler := strings.Repeat("x", 8<<10)
+		filler := strings.Repeat("x", 12<<10)
 		for n := range lines {
 			if err := hand.Append(ctx, fmt.Sprintf("0.%d %s", n, filler)); err != nil {
 				return err
