@@ -2,16 +2,11 @@ package yserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/yserverd/yserverd/persist"
 	"github.com/yserverd/yserverd/protocol/ydoc"
 )
-
-// errSnapshotDiffers means that an encoded snapshot does not hold the document
-// that it was made of. The rows stay.
-var errSnapshotDiffers = errors.New("snapshot differs from the document")
 
 // fold counts the log behind the last snapshot, and remembers whether it is
 // being folded into the next.
@@ -66,7 +61,7 @@ func (r *room) compact(frozen *ydoc.Frozen, epoch persist.Epoch, upTo persist.Se
 	if err != nil {
 		return nil, err
 	}
-	if err := proveSnapshot(frozen, c.Update(), r.party.docConfig()); err != nil {
+	if err := frozen.Check(c.Update()); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), r.srv.cfg.StoreTimeout)
@@ -75,18 +70,6 @@ func (r *room) compact(frozen *ydoc.Frozen, epoch persist.Epoch, upTo persist.Se
 		return nil, err
 	}
 	return c, nil
-}
-
-// proveSnapshot decodes a snapshot and compares it with the document.
-func proveSnapshot(frozen *ydoc.Frozen, snapshot []byte, cfg ydoc.Config) error {
-	back := ydoc.New(cfg)
-	if _, err := back.Apply(snapshot); err != nil {
-		return fmt.Errorf("%w: %w", errSnapshotDiffers, err)
-	}
-	if !frozen.HeldBy(back) {
-		return errSnapshotDiffers
-	}
-	return nil
 }
 
 // folded takes the outcome.

@@ -72,12 +72,12 @@ func (s *Server) loadDocument(ctx context.Context, p *party, id roomID) (loaded,
 func replay(stored persist.Document, cfg ydoc.Config) (loaded, error) {
 	l := loaded{doc: ydoc.New(cfg), seq: stored.Seq, epoch: stored.Epoch, tailRows: len(stored.Tail)}
 	if stored.Snapshot.Data != nil {
-		if _, err := l.doc.Apply(stored.Snapshot.Data); err != nil {
+		if err := l.doc.Restore(stored.Snapshot.Data); err != nil {
 			return loaded{}, fmt.Errorf("%w: snapshot at %d: %w", errCorrupt, stored.Snapshot.Seq, err)
 		}
 	}
 	for _, row := range stored.Tail {
-		if _, err := l.doc.Apply(row.Data); err != nil {
+		if err := l.doc.Restore(row.Data); err != nil {
 			return loaded{}, fmt.Errorf("%w: row %d: %w", errCorrupt, row.Seq, err)
 		}
 		l.tailBytes += int64(len(row.Data))

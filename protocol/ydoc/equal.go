@@ -13,12 +13,6 @@ func Equal(a, b *Doc) bool {
 	return difference(&a.store, &b.store, &a.parked, &b.parked) == nil
 }
 
-// HeldBy reports whether a document holds what the copy does, as [Equal] compares. It is how a snapshot is proven before
-// what it replaces is removed: applied to a new document, it must hold all. That document must not be in use elsewhere.
-func (f *Frozen) HeldBy(d *Doc) bool {
-	return difference(&f.store, &d.store, &f.parked, &d.parked) == nil
-}
-
 // Check reports whether an update restores the document as it was: what a new document that takes it holds is compared as
 // [Equal] does. It is for snapshots, before what they stand for is removed.
 func (f *Frozen) Check(u []byte) error {
