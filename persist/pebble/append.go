@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	engine "github.com/cockroachdb/pebble/v2"
@@ -92,7 +93,7 @@ func (s *Store) appendOne(b *engine.Batch, a *persist.Append, ticket, now uint64
 	if err == nil && a.After != h.seq {
 		err = persist.ErrConflict
 	}
-	if err != persist.ErrDeleted {
+	if !errors.Is(err, persist.ErrDeleted) {
 		r.Seq = h.seq
 	}
 	if err != nil || len(a.Updates) == 0 {

@@ -312,6 +312,20 @@ func TestPowerCutFindsLoss(t *testing.T) {
 	require.Positive(t, losses, "no loss found without fsync: the power cut test proves nothing")
 }
 
+// TestPowerCutKeepsNewDirectories: the way to a new store is as durable as what is
+// in it.
+func TestPowerCutKeepsNewDirectories(t *testing.T) {
+	const dir = "some/new/place"
+	fs := vfs.NewCrashableMem()
+	s := mustOpen(t, dir, pebble.Options{FS: fs})
+	mustAppend(t, s, notes, 0, "a")
+	cut := fs.CrashClone(vfs.CrashCloneCfg{})
+	require.NoError(t, s.Close())
+	s = mustOpen(t, dir, pebble.Options{FS: cut})
+	require.Equal(t, uint64(1), mustLoad(t, s, notes).Seq)
+	require.NoError(t, s.Close())
+}
+
 // TestInterruptedCompaction cuts the power at every step that writing a snapshot
 // of many pieces takes on the disk: the document loads, and no piece is left
 // behind.

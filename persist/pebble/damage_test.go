@@ -271,7 +271,9 @@ func TestRecordsEndsEarly(t *testing.T) {
 	s := openMem(t, pebble.Options{})
 	mustAppend(t, s, notes, 0, "1", "2")
 	require.Len(t, records(t, s, notes), 4, "head, name, two rows")
-	for range s.Records(t.Context(), notes) {
+	for r, err := range s.Records(t.Context(), notes) {
+		require.NoError(t, err)
+		require.Equal(t, pebble.HeadKey(notes), r.Key)
 		break
 	}
 	require.Empty(t, records(t, s, sound))

@@ -3,6 +3,7 @@ package pebble
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	engine "github.com/cockroachdb/pebble/v2"
@@ -107,7 +108,7 @@ func finish(op *engine.DeferredBatchOp) { _ = op.Finish() }
 // there is one.
 func (s *Store) read(key []byte, fn func(value []byte) error) (bool, error) {
 	value, closer, err := s.db.Get(key)
-	if err == engine.ErrNotFound {
+	if errors.Is(err, engine.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {

@@ -119,7 +119,7 @@ func (s *Store) open(dir string) error {
 	if inner == nil {
 		inner = vfs.Default
 	}
-	if err := inner.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(inner, dir); err != nil {
 		return fmt.Errorf("create directory: %w", err)
 	}
 	if s.opts.FS == nil {
@@ -149,6 +149,32 @@ func (s *Store) open(dir string) error {
 		return err
 	}
 	return s.sweep()
+}
+
+// makeDir creates a directory that is nobody else's to read, and what is missing
+// above it, and syncs the parents, so that a power cut leaves the whole path.
+func makeDir(fsys vfs.FS, dir string) error {
+	parents := []string{fsys.PathDir(dir)}
+	for {
+		last := parents[len(parents)-1]
+		if _, err := fsys.Stat(last); err == nil || fsys.PathDir(last) == last {
+			break
+		}
+		parents = append(parents, fsys.PathDir(last))
+	}
+	if err := fsys.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, parent := range parents {
+		d, err := fsys.OpenDir(parent)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Store) lockDir() error {

@@ -172,6 +172,16 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
+func TestDirectoryIsPrivate(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	require.NoError(t, mustOpen(t, dir, pebble.Options{}).Close())
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		info, err := os.Stat(d)
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
+	}
+}
+
 func TestUUID(t *testing.T) {
 	fs := vfs.NewMem()
 	one := mustOpen(t, "one", pebble.Options{FS: fs})
