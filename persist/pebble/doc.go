@@ -28,7 +28,7 @@
 //	'h' party 0 room 0               head: one per document (see head)
 //	'd' document                     the head's key: whose number this is
 //	'l' document sequence            log row: one update
-//	's' document snapshot piece      piece of a snapshot, 1 MiB
+//	's' document snapshot piece      piece of a snapshot, 960 KiB
 //	'w' document snapshot            snapshot being written, not yet switched to
 //	'q' party 0 room 0               quarantine mark: time, row, reason
 //

@@ -49,7 +49,7 @@ type Options struct {
 	FS vfs.FS
 
 	noSync     bool // commit without fsync: for the test that proves fsync matters
-	pieceBytes int  // of a snapshot's pieces; zero means 1 MiB
+	pieceBytes int  // of a snapshot's pieces; zero means 960 KiB
 	tableBytes int64
 }
 
@@ -68,7 +68,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.SlowDisk, 5*time.Second)
 	setDefault(&o.RetryPause, 100*time.Millisecond)
 	setDefault(&o.DiskTimeout, 5*time.Second)
-	setDefault(&o.pieceBytes, 1<<20)
+	setDefault(&o.pieceBytes, 960<<10) // just below what the engine keeps of a batch for reuse
 	return o
 }
 

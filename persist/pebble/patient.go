@@ -28,11 +28,14 @@ type patientFS struct {
 	stop    chan struct{} // closed by giveUp
 	stopper sync.Once
 
-	buffers sync.Pool // *[]byte, of vitalFile
-
-	mu     sync.Mutex
-	tables map[string]*tableFile // open for writing
+	mu      sync.Mutex
+	tables  map[string]*tableFile // open for writing
+	buffers [][]byte              // empty ones for vitalFile, at most maxBuffers
 }
+
+// maxBuffers is how many vital files are written to at a time as a rule: log and
+// manifest.
+const maxBuffers = 2
 
 var _ vfs.FS = (*patientFS)(nil)
 
@@ -189,6 +192,27 @@ func (p *patientFS) Remove(name string) error {
 		_ = t.Close()
 	}
 	return p.FS.Remove(name)
+}
+
+// takeBuffer returns an empty buffer, or nil.
+func (p *patientFS) takeBuffer() []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.buffers)
+	if n == 0 {
+		return nil
+	}
+	b := p.buffers[n-1]
+	p.buffers = p.buffers[:n-1]
+	return b
+}
+
+func (p *patientFS) giveBuffer(b []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.buffers) < maxBuffers {
+		p.buffers = append(p.buffers, b[:0])
+	}
 }
 
 // tableFile delays errors of writes.

@@ -22,15 +22,15 @@ type vitalFile struct {
 	fs   *patientFS
 	role role
 
-	synced   int64   // offset up to which everything is on disk
-	unsynced *[]byte // what was written behind it; nil when nothing was
+	synced   int64  // offset up to which everything is on disk
+	unsynced []byte // what was written behind it; nil when nothing was
 }
 
 // Write writes all of b, however often it takes. The file's position follows
 // what the file system says it has written, so an attempt goes on where the one
 // before it ended.
 func (v *vitalFile) Write(b []byte) (int, error) {
-	if v.unsynced != nil && len(*v.unsynced) >= maxUnsynced {
+	if len(v.unsynced) >= maxUnsynced {
 		if err := v.SyncData(); err != nil {
 			return 0, err
 		}
@@ -51,14 +51,10 @@ func (v *vitalFile) Write(b []byte) (int, error) {
 // keep remembers b and returns the copy.
 func (v *vitalFile) keep(b []byte) []byte {
 	if v.unsynced == nil {
-		buf, ok := v.fs.buffers.Get().(*[]byte)
-		if !ok {
-			buf = new([]byte)
-		}
-		v.unsynced = buf
+		v.unsynced = v.fs.takeBuffer()
 	}
-	*v.unsynced = append(*v.unsynced, b...)
-	return (*v.unsynced)[len(*v.unsynced)-len(b):]
+	v.unsynced = append(v.unsynced, b...)
+	return v.unsynced[len(v.unsynced)-len(b):]
 }
 
 // Sync is vfs.File's.
@@ -83,8 +79,8 @@ func (v *vitalFile) SyncTo(length int64) (bool, error) {
 func (v *vitalFile) sync(op func() error) error {
 	failed := false
 	err := v.fs.do(v.role, func() error {
-		if failed && v.unsynced != nil {
-			if _, err := v.File.WriteAt(bytes.Clone(*v.unsynced), v.synced); err != nil {
+		if failed && len(v.unsynced) > 0 {
+			if _, err := v.File.WriteAt(bytes.Clone(v.unsynced), v.synced); err != nil {
 				return err
 			}
 		}
@@ -103,9 +99,8 @@ func (v *vitalFile) forget() {
 	if v.unsynced == nil {
 		return
 	}
-	v.synced += int64(len(*v.unsynced))
-	*v.unsynced = (*v.unsynced)[:0]
-	v.fs.buffers.Put(v.unsynced)
+	v.synced += int64(len(v.unsynced))
+	v.fs.giveBuffer(v.unsynced)
 	v.unsynced = nil
 }
 
