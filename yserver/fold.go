@@ -2,6 +2,7 @@ package yserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/yserverd/yserverd/persist"
@@ -66,7 +67,8 @@ func (r *room) compact(frozen *ydoc.Frozen, epoch persist.Epoch, upTo persist.Se
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), r.srv.cfg.StoreTimeout)
 	defer cancel()
-	if err := r.srv.cfg.Store.Compact(ctx, r.key, epoch, upTo, c.Update()); err != nil {
+	err = r.srv.cfg.Store.Compact(ctx, r.key, epoch, upTo, c.Update())
+	if err != nil && !errors.Is(err, persist.ErrStale) { // stale: a snapshot that reaches as far is there
 		return nil, err
 	}
 	return c, nil

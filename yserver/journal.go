@@ -217,9 +217,23 @@ func (r *room) readBack() {
 	r.goBeside(func() func() {
 		ctx, cancel := context.WithTimeout(context.Background(), r.srv.cfg.StoreTimeout)
 		defer cancel()
-		rows, err := r.srv.cfg.Store.LoadAfter(ctx, r.key, after)
+		rows, err := r.rowsAfter(ctx, after)
 		return func() { r.takeIn(rows, err) }
 	})
+}
+
+// rowsAfter reads the log behind a position. When another server has folded a
+// part of it, the snapshot stands for that part.
+func (r *room) rowsAfter(ctx context.Context, after persist.Seq) ([]persist.Update, error) {
+	rows, err := r.srv.cfg.Store.LoadAfter(ctx, r.key, after)
+	if !errors.Is(err, persist.ErrStale) {
+		return rows, err
+	}
+	d, err := r.srv.cfg.Store.Load(ctx, r.key)
+	if err != nil {
+		return nil, err
+	}
+	return append([]persist.Update{{Seq: d.Snapshot.Seq, Data: d.Snapshot.Data}}, d.Tail...), nil
 }
 
 func (r *room) takeIn(rows []persist.Update, err error) {

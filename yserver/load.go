@@ -53,6 +53,7 @@ func (s *Server) loadDocument(ctx context.Context, p *party, id roomID) (loaded,
 	}
 	l, err := replay(stored, p.docConfig())
 	if err != nil {
+		s.quarantine(ctx, key, err)
 		return loaded{}, err
 	}
 	if p.Document.OnLoad == nil {
@@ -66,6 +67,24 @@ func (s *Server) loadDocument(ctx context.Context, p *party, id roomID) (loaded,
 		return l, nil // it is no longer new, or there is nothing to begin with
 	}
 	return s.seed(ctx, p, key, l, seed)
+}
+
+// quarantiner is a store that can take a document out of service, its bytes kept
+// as they are.
+type quarantiner interface {
+	Quarantine(ctx context.Context, key persist.Key, reason string) error
+}
+
+// quarantine takes a document out of service that the store could verify and
+// the engine cannot decode.
+func (s *Server) quarantine(ctx context.Context, key persist.Key, cause error) {
+	q, ok := s.cfg.Store.(quarantiner)
+	if !ok || !errors.Is(cause, errCorrupt) {
+		return
+	}
+	if err := q.Quarantine(ctx, key, cause.Error()); err != nil {
+		s.log.Error("document cannot be quarantined", "party", key.Party, "room", key.Room, "err", err)
+	}
 }
 
 // replay makes the document of a snapshot and the rows behind it.

@@ -470,6 +470,49 @@ func TestTwoServersOnOneStoreConverge(t *testing.T) {
 	holds(t, two.stored("r"), 2, 2)
 }
 
+func TestAServerThatFellBehindASnapshotCatchesUp(t *testing.T) {
+	store := persisttest.NewMemory()
+	fold := withDocument(yserver.Document{SnapshotUpdates: 2})
+	one, two := start(t, withStore(store), fold), start(t, withStore(store), fold)
+	b, _ := two.join("/parties/main/r")
+	a, _ := one.join("/parties/main/r")
+	for clock := range uint64(6) {
+		a.update(typed(1, clock, "x"))
+		a.frame(protocol.SyncUpdate)
+	}
+	eventually(t, "a snapshot", func() bool { return one.Srv.Stats().Folds > 0 })
+	b.update(typed(2, 0, "yo"))
+	doc := b.collect(8)
+	holds(t, doc, 1, 6)
+	holds(t, doc, 2, 2)
+	eventually(t, "stored", func() bool { return two.Srv.Stats().PendingBytes == 0 })
+	holds(t, two.stored("r"), 2, 2)
+}
+
+// undecodable has a row that is no update, and takes note of what is quarantined.
+type undecodable struct {
+	yserver.Store
+	quarantined chan persist.Key
+}
+
+func (undecodable) Load(context.Context, persist.Key) (persist.Document, error) {
+	return persist.Document{Exists: true, Seq: 1, Tail: []persist.Update{{Seq: 1, Data: []byte{9, 9}}}}, nil
+}
+
+func (s undecodable) Quarantine(_ context.Context, key persist.Key, _ string) error {
+	s.quarantined <- key
+	return nil
+}
+
+func TestALogThatDoesNotDecodeIsQuarantined(t *testing.T) {
+	store := undecodable{persisttest.NewMemory(), make(chan persist.Key, 1)}
+	k := start(t, withStore(store))
+	_, resp, err := k.tryDial("/parties/main/r")
+	require.Error(t, err)
+	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+	require.Equal(t, persist.Key{Party: "main", Room: "r"}, receive(t, store.quarantined))
+}
+
 func TestShutdownStoresAcknowledgesThenCloses(t *testing.T) {
 	store := newGatedStore()
 	k := start(t, withStore(store))
