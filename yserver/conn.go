@@ -175,6 +175,10 @@ func (c *conn) wait(err *error, since time.Duration) bool {
 			return true
 		}
 	}
+	if c.p.frozen() && !c.stopped() {
+		_ = c.nc.SetReadDeadline(time.Now().Add(c.p.s.cfg.PongWait / 4))
+		return !c.stopped()
+	}
 	*err = errSilent
 	return false
 }

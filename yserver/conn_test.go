@@ -267,3 +267,21 @@ func TestPingsAreAnswered(t *testing.T) {
 	require.NoError(t, c.WriteControl(websocket.PingMessage, []byte("hello"), time.Now().Add(soon)))
 	require.Equal(t, "hello", await(t, pong))
 }
+
+// A client that is there but reads nothing can answer no ping: it is not taken
+// for gone while frames wait for it.
+func TestAFrozenPeerIsNotTakenForGone(t *testing.T) {
+	if !canTry {
+		t.Skip("this system does not tell a frozen client from one that is gone")
+	}
+	t.Parallel()
+	const wait = 2 * time.Second
+	st := newSite(t, socketConfig{PongWait: wait, PingInterval: wait / 4, WriteStall: time.Minute})
+	c := st.dialRaw(nil)
+	c.peer.push(newFrame(opBinary, kindReply, nil, make([]byte, 64<<20)))
+	time.Sleep(wait + wait/2) // it is silence that is tested
+	require.Zero(t, st.s.stats.silent.Load())
+	n, err := io.CopyN(io.Discard, c, 64<<20)
+	require.NoError(t, err)
+	require.EqualValues(t, 64<<20, n)
+}

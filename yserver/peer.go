@@ -170,6 +170,23 @@ func (p *peer) repliedLocked() {
 	}
 }
 
+// frozen reports whether the client is there but does not read: frames wait for
+// it, so no ping reaches it that it could answer, while its kernel confirms that
+// there is no room. It is asked ever more seldom, the pause being half the time
+// since it stopped reading: so this holds for two PongWaits at least, and for
+// WriteStall at most.
+func (p *peer) frozen() bool {
+	p.mu.Lock()
+	raw, waits := p.raw, !p.out.empty() && !p.closing && !p.dead
+	p.mu.Unlock()
+	if raw == nil || !waits {
+		return false
+	}
+	answers := false
+	_ = raw.Control(func(fd uintptr) { answers = lastHeard(fd) < p.s.cfg.PongWait })
+	return answers
+}
+
 // closed fires when the room has closed the peer, when its socket had to be cut,
 // and at the latest when it has left: nothing it still sends is of interest. It
 // does not fire because the client wants to close: what it sent before counts.

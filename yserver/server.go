@@ -11,6 +11,11 @@ import (
 	"time"
 )
 
+// writeStall is how long a client may read nothing at most, a tab that is stopped
+// in a debugger or by its browser, before it has to connect again. One that is
+// gone is noticed by its silence long before.
+const writeStall = 3 * time.Minute
+
 var (
 	errRoomEnded    = errors.New("room has ended")
 	errTooManyPeers = errors.New("too many connections in the room")
@@ -72,6 +77,7 @@ func (s *Server) socketConfig(p Party) socketConfig {
 		MaxMessage:   p.Limits.Message,
 		PingInterval: p.PingInterval,
 		PongWait:     2*p.PingInterval + 10*time.Second,
+		WriteStall:   writeStall,
 		QueueBytes:   p.Limits.PeerQueue,
 		InboundBytes: s.cfg.Limits.InboundBytes,
 		Logger:       s.log,

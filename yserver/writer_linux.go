@@ -1,7 +1,9 @@
 package yserver
 
 import (
+	"math"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -62,4 +64,14 @@ func unconfirmed(fd uintptr) int {
 		return 0
 	}
 	return n
+}
+
+// lastHeard is how long ago the kernel got a confirmation of the client's, be it
+// that its window is closed; for ever if it does not say.
+func lastHeard(fd uintptr) time.Duration {
+	info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return math.MaxInt64
+	}
+	return time.Duration(info.Last_ack_recv) * time.Millisecond
 }

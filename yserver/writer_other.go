@@ -4,7 +4,9 @@ package yserver
 
 import (
 	"errors"
+	"math"
 	"syscall"
+	"time"
 )
 
 // canTry tells that sockets are only written through net.Conn here.
@@ -17,3 +19,5 @@ func (*vector) write(uintptr, [][]byte) (int, error) { return 0, errors.ErrUnsup
 func tuneSocket(syscall.RawConn) {}
 
 func unconfirmed(uintptr) int { return 0 }
+
+func lastHeard(uintptr) time.Duration { return math.MaxInt64 }
