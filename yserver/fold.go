@@ -9,6 +9,11 @@ import (
 	"github.com/yserverd/yserverd/protocol/ydoc"
 )
 
+const (
+	foldShare    = 8  // the log is at least this part of the document,
+	foldPatience = 20 // or has so many times the rows that suffice for a small one
+)
+
 // fold counts the log behind the last snapshot, and remembers whether it is
 // being folded into the next.
 type fold struct {
@@ -25,6 +30,16 @@ func (f *fold) init(d *Document, rows int, bytes int64) {
 	f.atRows, f.atBytes = d.SnapshotUpdates, d.SnapshotBytes
 }
 
+// due reports whether the log has grown enough. Folding writes the whole
+// document, so a large one waits until that is in proportion to the log, or the
+// log has too many rows to be loaded quickly.
+func (f *fold) due(document int64) bool {
+	if f.rows < f.atRows && f.bytes < f.atBytes {
+		return false
+	}
+	return f.bytes >= document/foldShare || f.rows >= foldPatience*f.atRows
+}
+
 // tail notes rows that no snapshot covers.
 func (f *fold) tail(rows int, bytes int64) {
 	f.rows += rows
@@ -35,7 +50,7 @@ func (f *fold) tail(rows int, bytes int64) {
 // enough. The room goes on meanwhile; what comes is appended behind.
 func (r *room) startFold() {
 	f := &r.fold
-	if f.running || f.rows < f.atRows && f.bytes < f.atBytes {
+	if f.running || !f.due(r.docBytes) {
 		return
 	}
 	f.running = true

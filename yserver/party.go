@@ -69,7 +69,8 @@ type Document struct {
 	// comes faster than this. Zero means 16 ms, negative forwards each.
 	AwarenessInterval time.Duration
 	// SnapshotUpdates and SnapshotBytes fold the log into a snapshot after so
-	// many rows or bytes. Zero means 500 rows, 1 MiB.
+	// many rows or bytes. A document of more than eight times the log waits
+	// longer, for at most twenty times the rows. Zero means 500 rows, 1 MiB.
 	SnapshotUpdates int
 	SnapshotBytes   int64
 }
