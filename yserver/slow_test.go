@@ -37,8 +37,12 @@ func TestAPeerThatStopsReadingHurtsNobody(t *testing.T) {
 	slices.Sort(with)
 	a, b := without[rounds/2], with[rounds/2]
 	t.Logf("p99 of the others: %v without, %v with a frozen peer (medians of %d)", a, b, rounds)
-	// What a scheduler's hiccup costs is not the frozen peer's doing.
-	const hiccup = time.Millisecond
+	// What a scheduler's hiccup costs is not the frozen peer's doing: in a short
+	// run it can be the p99, in the long one it cannot.
+	hiccup := time.Millisecond
+	if longTests {
+		hiccup = 0
+	}
 	require.LessOrEqual(t, float64(b), most*float64(a+hiccup))
 }
 
