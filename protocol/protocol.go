@@ -20,7 +20,6 @@ package protocol
 
 import (
 	"errors"
-	"strconv"
 
 	"github.com/yserverd/yserverd/protocol/lib0"
 )
@@ -58,50 +57,33 @@ var faultTexts = [...]string{
 }
 
 // String returns the kind in words.
-func (k ErrKind) String() string {
-	if int(k) < len(faultTexts) && faultTexts[k] != "" {
-		return faultTexts[k]
+func (k ErrKind) String() string { return lib0.KindText(faultTexts[:], k) }
+
+// Package returns "protocol".
+func (ErrKind) Package() string { return "protocol" }
+
+// Class returns ErrMalformed or ErrLimit.
+func (k ErrKind) Class() error {
+	if k >= LimitEntries {
+		return ErrLimit
 	}
-	return "unknown fault"
+	return ErrMalformed
 }
 
-// Error is every error of this package. Offset is where, in the bytes that were given, the part begins that was refused.
-type Error struct {
-	Kind   ErrKind
-	Offset int
-}
+// Error is every error of this package; it is either ErrMalformed or ErrLimit. Offset is where, in the bytes that were
+// given, the part begins that was refused.
+type Error = lib0.KindError[ErrKind]
 
-// Error implements error.
-func (e *Error) Error() string {
-	return "protocol: " + e.Kind.String() + " at byte " + strconv.Itoa(e.Offset)
-}
-
-// Is makes every error either ErrMalformed or ErrLimit.
-func (e *Error) Is(target error) bool {
-	if e.Kind >= LimitEntries {
-		return target == ErrLimit
-	}
-	return target == ErrMalformed
+// lifted are the kinds of lib0's errors.
+var lifted = [...]ErrKind{
+	lib0.ErrEnd:   FaultEnd,
+	lib0.ErrRange: FaultRange,
+	lib0.ErrUTF8:  FaultUTF8,
+	lib0.ErrJSON:  FaultJSON,
+	lib0.ErrDepth: LimitNesting,
 }
 
 // wrap turns an error of lib0 into one of this package; base is added to its offset.
 //
 //go:noinline
-func wrap(err error, base int) error {
-	var e *lib0.Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	kind := FaultEnd
-	switch e.Kind {
-	case lib0.ErrRange:
-		kind = FaultRange
-	case lib0.ErrUTF8:
-		kind = FaultUTF8
-	case lib0.ErrJSON:
-		kind = FaultJSON
-	case lib0.ErrDepth:
-		kind = LimitNesting
-	}
-	return &Error{Kind: kind, Offset: base + e.Offset}
-}
+func wrap(err error, base int) error { return lib0.Lift(err, base, lifted[:], FaultEnd) }

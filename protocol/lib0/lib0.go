@@ -12,8 +12,6 @@
 // Names and rules follow lib0's encoding.js and decoding.js.
 package lib0
 
-import "strconv"
-
 // MaxInteger is the greatest integer that is exchanged, JavaScript's Number.MAX_SAFE_INTEGER.
 const MaxInteger = 1<<53 - 1
 
@@ -49,28 +47,14 @@ var kindTexts = [...]string{
 }
 
 // String returns the kind in words.
-func (k ErrKind) String() string {
-	if int(k) < len(kindTexts) && kindTexts[k] != "" {
-		return kindTexts[k]
-	}
-	return "unknown error"
-}
+func (k ErrKind) String() string { return KindText(kindTexts[:], k) }
+
+// Package returns "lib0".
+func (ErrKind) Package() string { return "lib0" }
+
+// Class returns nil: what a kind means is for the format to say that is being read.
+func (ErrKind) Class() error { return nil }
 
 // Error is every error of this package. Offset is the position, in bytes from the start of what was given, of the value
 // that could not be read.
-type Error struct {
-	Kind   ErrKind
-	Offset int
-}
-
-// Error implements error.
-func (e *Error) Error() string {
-	return "lib0: " + e.Kind.String() + " at byte " + strconv.Itoa(e.Offset)
-}
-
-// Is reports whether target is an *Error of the same kind, so that errors.Is(err, &Error{Kind: ErrEnd}) works whatever
-// the offset.
-func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error)
-	return ok && t.Kind == e.Kind
-}
+type Error = KindError[ErrKind]

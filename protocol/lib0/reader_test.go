@@ -105,7 +105,7 @@ func TestErrorSaysWhere(t *testing.T) {
 	_, _ = r.Bytes(2)
 	_, err := r.VarBytes()
 	require.EqualError(t, err, "lib0: unexpected end at byte 3")
-	require.Equal(t, "unknown error", lib0.ErrKind(99).String())
+	require.Equal(t, "unknown fault", lib0.ErrKind(99).String())
 }
 
 func TestAppendVarStringReplacesInvalid(t *testing.T) {

@@ -2,7 +2,6 @@ package update
 
 import (
 	"errors"
-	"strconv"
 
 	"github.com/yserverd/yserverd/protocol/lib0"
 )
@@ -49,11 +48,17 @@ var faultTexts = [...]string{
 }
 
 // String returns the kind in words.
-func (k ErrKind) String() string {
-	if int(k) < len(faultTexts) && faultTexts[k] != "" {
-		return faultTexts[k]
+func (k ErrKind) String() string { return lib0.KindText(faultTexts[:], k) }
+
+// Package returns "update".
+func (ErrKind) Package() string { return "update" }
+
+// Class returns ErrMalformed or ErrLimit.
+func (k ErrKind) Class() error {
+	if k.Limit() != "" {
+		return ErrLimit
 	}
-	return "unknown fault"
+	return ErrMalformed
 }
 
 // Limit returns the name of the limit that the kind speaks of ("nesting", "clients"), or "".
@@ -68,51 +73,27 @@ func (k ErrKind) Limit() string {
 	}
 }
 
-// Error is every error of this package. Offset is where in the update the part begins that was refused.
-type Error struct {
-	Kind   ErrKind
-	Offset int
-}
-
-// Error implements error.
-func (e *Error) Error() string {
-	return "update: " + e.Kind.String() + " at byte " + strconv.Itoa(e.Offset)
-}
-
-// Is makes every error either ErrMalformed or ErrLimit.
-func (e *Error) Is(target error) bool {
-	if e.Kind.Limit() != "" {
-		return target == ErrLimit
-	}
-	return target == ErrMalformed
-}
+// Error is every error of this package; it is either ErrMalformed or ErrLimit. Offset is where in the update the part
+// begins that was refused.
+type Error = lib0.KindError[ErrKind]
 
 // fault makes an error out of line: it is rare, and callers are small.
 //
 //go:noinline
 func fault(kind ErrKind, offset int) error { return &Error{Kind: kind, Offset: offset} }
 
+// lifted are the kinds of lib0's errors.
+var lifted = [...]ErrKind{
+	lib0.ErrEnd:   FaultEnd,
+	lib0.ErrRange: FaultRange,
+	lib0.ErrUTF8:  FaultUTF8,
+	lib0.ErrTag:   FaultAny,
+	lib0.ErrJSON:  FaultJSON,
+	lib0.ErrDepth: LimitNesting,
+}
+
 // wrap turns an error of lib0 into one of this package. The offset of the text or value within the update is added to
 // what lib0 counted within it.
 //
 //go:noinline
-func wrap(err error, base int) error {
-	var e *lib0.Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	kind := FaultEnd
-	switch e.Kind {
-	case lib0.ErrRange:
-		kind = FaultRange
-	case lib0.ErrUTF8:
-		kind = FaultUTF8
-	case lib0.ErrTag:
-		kind = FaultAny
-	case lib0.ErrJSON:
-		kind = FaultJSON
-	case lib0.ErrDepth:
-		kind = LimitNesting
-	}
-	return &Error{Kind: kind, Offset: base + e.Offset}
-}
+func wrap(err error, base int) error { return lib0.Lift(err, base, lifted[:], FaultEnd) }
