@@ -17,12 +17,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"testing"
-)
 
-// RequireEnv names the environment variable that turns a missing browser from a skip into a failure.
-const RequireEnv = "YSERVERD_TEST_REQUIRE"
+	"github.com/yserverd/yserverd/internal/ytest"
+)
 
 // ChromiumEnv names the environment variable with the path of the browser to use instead of the first one found.
 const ChromiumEnv = "YSERVERD_TEST_CHROMIUM"
@@ -32,16 +30,12 @@ type Tools struct {
 	Node, NPM, Chromium string
 }
 
-// Require returns the tools, or skips the test (or fails it, see RequireEnv) with the name of what is missing.
+// Require returns the tools, or skips the test (or fails it, see ytest.RequireEnv) with the name of what is missing.
 func Require(tb testing.TB) Tools {
 	tb.Helper()
 	tools, err := find(os.Getenv, exec.LookPath)
-	switch {
-	case err == nil:
-	case os.Getenv(RequireEnv) == "1":
-		tb.Fatalf("%v (%s=1)", err, RequireEnv)
-	default:
-		tb.Skipf("%v", err)
+	if err != nil {
+		ytest.Skip(tb, err)
 	}
 	return tools
 }
@@ -71,11 +65,5 @@ func find(getenv func(string) string, look func(string) (string, error)) (Tools,
 	return Tools{}, fmt.Errorf("browser tests need Chromium: %w", err)
 }
 
-// root is the folder of the module, found from this file's own place in it.
-func root() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(file), "..", "..")
-}
-
 // editors is the folder of the page and its driver.
-func editors() string { return filepath.Join(root(), "fixtures", "editors") }
+func editors() string { return filepath.Join(ytest.Root(), "fixtures", "editors") }

@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"testing/fstest"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -53,43 +50,6 @@ func TestFindNamesWhatIsMissing(t *testing.T) {
 	delete(installed, "node")
 	_, err = browser.Find(getenv, look)
 	require.ErrorContains(t, err, "Node")
-}
-
-func TestDigestSeesEveryChange(t *testing.T) {
-	files := func(a, b string) fstest.MapFS {
-		return fstest.MapFS{"src/a.js": {Data: []byte(a)}, "src/b/b.js": {Data: []byte(b)}, "other": {Data: []byte(a + b)}}
-	}
-	sum := func(fsys fstest.MapFS) string {
-		s, err := browser.Digest(fsys, "src")
-		require.NoError(t, err)
-		return s
-	}
-	first := sum(files("one", "two"))
-	require.Equal(t, first, sum(files("one", "two")))
-	require.NotEqual(t, first, sum(files("onet", "wo")))
-	require.NotEqual(t, first, sum(files("one", "three")))
-	_, err := browser.Digest(files("", ""), "src", "gone")
-	require.Error(t, err)
-}
-
-func TestLockExcludes(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "lock")
-	unlock, err := browser.Lock(path)
-	require.NoError(t, err)
-	got := make(chan func())
-	go func() {
-		second, err := browser.Lock(path)
-		if err == nil {
-			got <- second
-		}
-	}()
-	select {
-	case <-got:
-		t.Fatal("locked twice")
-	case <-time.After(50 * time.Millisecond): // longer than an unhindered lock takes; a false pass is all that slowness can cause
-	}
-	unlock()
-	(<-got)()
 }
 
 // script is a driver in a few lines of shell.

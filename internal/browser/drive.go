@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/yserverd/yserverd/internal/ytest"
 )
 
 // Scenario says what is driven.
@@ -63,7 +65,7 @@ func Drive(tb testing.TB, scenario Scenario) Result {
 	dir := Build(tb, tools)
 	if scenario.Artifacts == "" {
 		name := strings.NewReplacer("/", "_", " ", "_").Replace(tb.Name())
-		scenario.Artifacts = filepath.Join(root(), "artifacts", "browser", name)
+		scenario.Artifacts = filepath.Join(ytest.Root(), "artifacts", "browser", name)
 	}
 	cmd := exec.CommandContext(tb.Context(), tools.Node, append([]string{"drive.mjs"}, scenario.args(tools)...)...)
 	cmd.Dir = dir

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/yserverd/yserverd/internal/servertest"
 	"github.com/yserverd/yserverd/internal/ytest"
 	"github.com/yserverd/yserverd/persist"
 	"github.com/yserverd/yserverd/persist/pebble"
@@ -45,8 +46,8 @@ func TestKilledServerKeepsWhatItEchoed(t *testing.T) {
 	t.Logf("seed %d, %d rounds", seed, rounds)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	clients := ytest.StartNodeClients(t)
-	s := buildServer(t)
-	s.start()
+	s := servertest.New(t, servertest.Options{})
+	require.NoError(t, s.Start())
 	var total tally
 	for round := range rounds {
 		total.add(killRound(t, s, clients, round, rng))
@@ -74,14 +75,14 @@ func (t tally) String() string {
 }
 
 // killRound types, kills, checks the store, starts again and waits for everybody.
-func killRound(t *testing.T, s *server, node *ytest.NodeClients, round int, rng *rand.Rand) tally {
+func killRound(t *testing.T, s *servertest.Server, node *ytest.NodeClients, round int, rng *rand.Rand) tally {
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
 	var typists []*ytest.NodeClient
 	for i := range killClients {
 		c, err := node.New(ctx, ytest.ClientConfig{
 			Name: fmt.Sprintf("r%dc%d", round, i), Kind: ytest.DocumentKinds[i%len(ytest.DocumentKinds)],
-			URL: "ws://" + s.addr, Room: killRoom(round, i), Party: "main", MaxBackoffTime: 200,
+			URL: s.WebSocketURL(), Room: killRoom(round, i), Party: "main", MaxBackoffTime: 200,
 		})
 		require.NoError(t, err)
 		typists = append(typists, c)
@@ -92,9 +93,9 @@ func killRound(t *testing.T, s *server, node *ytest.NodeClients, round int, rng 
 	after := time.Duration(20+rng.IntN(500)) * time.Millisecond
 	bursts := startTyping(ctx, t, typists, round)
 	time.Sleep(after) // the moment is what is tested
-	s.kill()
+	s.Kill()
 	sum := checkStore(ctx, t, s, typists, round)
-	s.start()
+	require.NoError(t, s.Start())
 	bursts.Wait()
 	converge(ctx, t, typists, round)
 	for _, c := range typists {
@@ -122,9 +123,9 @@ func startTyping(ctx context.Context, t *testing.T, typists []*ytest.NodeClient,
 
 // checkStore opens what the dead server left and looks for every note that a
 // client has seen come back.
-func checkStore(ctx context.Context, t *testing.T, s *server, typists []*ytest.NodeClient, round int) tally {
+func checkStore(ctx context.Context, t *testing.T, s *servertest.Server, typists []*ytest.NodeClient, round int) tally {
 	t.Helper()
-	store, err := pebble.Open(s.data, pebble.Options{})
+	store, err := pebble.Open(s.Data, pebble.Options{})
 	require.NoError(t, err, "the store of a killed server opens")
 	defer func() { require.NoError(t, store.Close()) }()
 	var sum tally
