@@ -44,6 +44,7 @@ func (d *Doc) applied(u []byte) Applied {
 // encodeNew returns an update of what became new: the input if it is that.
 func (d *Doc) encodeNew(u []byte) []byte {
 	t := &d.tx
+	t.from = slices.Grow(t.from, len(t.marks)+len(d.order)-t.order)
 	for c, from := range d.touched {
 		t.from = append(t.from, update.ID{Client: c.id, Clock: from})
 	}

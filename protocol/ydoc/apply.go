@@ -41,7 +41,7 @@ func (d *Doc) Restore(u []byte) error {
 func (d *Doc) apply(u []byte, cfg Config) (Applied, error) {
 	t := &d.tx
 	t.begin(d, cfg)
-	defer t.end()
+	defer d.end()
 	var dec update.Decoder
 	dec.Reset(u, cfg.limits())
 	if err := d.applyStructs(&dec); err != nil {
@@ -101,7 +101,7 @@ func (d *Doc) applyStruct(s *update.Struct) error {
 			return &LimitError{LimitClients, int64(t.cfg.MaxClients)}
 		}
 		c = d.insert(s.Client)
-		c.born = t.seq
+		c.fresh = true
 		t.current = c
 	}
 	t.mark(c)

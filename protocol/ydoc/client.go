@@ -21,20 +21,22 @@ type chunk struct {
 	n     int    // structs in buf
 }
 
-// client is everything a store holds of one client.
+// client is everything a store holds of one client. Six bytes of an update can bring one, so it is small: 128 bytes, and
+// with one short struct nothing else but that one's bytes. It must not be copied but by freeze: chunks may point into it.
 type client struct {
 	id      uint64
 	next    uint64 // the clock after the last struct: the client's entry in the state vector
-	n       int    // structs
 	chunks  []chunk
+	one     [1]chunk // what chunks is of while there is one, and empty afterwards
 	deleted spanSet
 
+	n uint32 // structs
 	// The last struct, in the last chunk: where it begins and where its content does.
 	last, head uint32
-	// The update that brought the client; see tx.seq.
-	born uint64
 	// Where tx.marks may have noted this client down.
 	mark uint32
+	// The update that is being applied has brought the client.
+	fresh bool
 	// The bytes of the last chunk may be read by others: they may be added to, but not changed.
 	shared bool
 }
@@ -71,8 +73,7 @@ func (c *client) add(s *update.Struct, how joining) (bytes, structs int) {
 func (c *client) push(raw []byte, head int) {
 	i := len(c.chunks) - 1
 	if i < 0 || len(c.chunks[i].buf)+len(raw) > chunkSize {
-		c.chunks = append(c.chunks, chunk{clock: c.next})
-		c.shared = false
+		c.newChunk()
 		i++
 	}
 	last := &c.chunks[i]
@@ -85,6 +86,18 @@ func (c *client) push(raw []byte, head int) {
 	last.buf = append(grow(last.buf, len(raw)), raw...)
 	last.n++
 	c.n++
+}
+
+// newChunk begins another chunk.
+func (c *client) newChunk() {
+	c.shared = false
+	if len(c.chunks) == 0 {
+		c.one[0] = chunk{clock: c.next}
+		c.chunks = c.one[:]
+		return
+	}
+	c.chunks = append(c.chunks, chunk{clock: c.next})
+	c.one[0] = chunk{} // it has moved
 }
 
 // grow returns buf with room for n more bytes. Small buffers double, up to the size of a chunk, so that a client of a

@@ -38,7 +38,7 @@ func (f *Frozen) Compact() (*Compacted, error) {
 		}
 	}
 	c := &Compacted{parked: !f.parked.empty(), store: st, doc: f.doc, lineage: f.lineage, epoch: f.store.epoch}
-	c.update = appendFull(make([]byte, 0, st.bound()+f.parked.bound()), st, &f.parked)
+	c.update = clip(appendFull(make([]byte, 0, st.bound()+f.parked.bound()), st, &f.parked))
 	return c, nil
 }
 
@@ -66,14 +66,12 @@ func (d *Doc) Adopt(c *Compacted) bool {
 			changed = true
 		}
 		w := spanWriter{epoch: st.epoch, tally: &st.spans}
-		for _, chunk := range live.deleted.chunks {
-			if chunk.epoch > c.epoch {
+		live.deleted.since(c.epoch, func(s span) {
+			if !mine.deleted.covers(s.start, s.end) {
 				changed = true
-				for _, s := range chunk.spans {
-					mine.deleted.add(&w, s.start, s.end)
-				}
+				mine.deleted.add(&w, s.start, s.end)
 			}
-		}
+		})
 	}
 	d.store = *st
 	d.lineage++
@@ -86,19 +84,18 @@ func (d *Doc) Adopt(c *Compacted) bool {
 
 // move puts a client of another store, which is given up, into this one.
 func (st *store) move(c *client) {
-	if st.clients == nil {
-		st.clients = make(map[uint64]*client)
-	}
-	st.clients[c.id] = c
+	st.clients.add(c)
 	st.order = append(st.order, c)
-	st.structs += c.n
+	st.structs += int(c.n)
 	for _, ch := range c.chunks {
 		st.bytes += len(ch.buf)
 	}
-	for _, ch := range c.deleted.chunks {
-		for _, s := range ch.spans {
-			st.spans.add(s)
+	for all := c.deleted.cursor(); ; {
+		s, ok := all.next()
+		if !ok {
+			break
 		}
+		st.spans.add(s)
 	}
 }
 

@@ -7,12 +7,13 @@ import (
 
 // write returns the compacted store.
 func (g *graph) write() *store {
-	st := &store{clients: make(map[uint64]*client, len(g.st.order)), epoch: g.st.epoch + 1}
+	st := &store{epoch: g.st.epoch + 1, order: make([]*client, 0, len(g.st.order))}
+	st.clients.reserve(len(g.st.order))
 	w := compactor{g: g, st: st}
 	for i, from := range g.st.order {
 		w.c = st.insert(from.id)
 		w.writeClient(i)
-		w.c.deleted = *g.deletes(i, &spanWriter{epoch: st.epoch, tally: &st.spans})
+		w.c.deleted = g.deletes(i, &spanWriter{epoch: st.epoch, tally: &st.spans})
 	}
 	st.sorted = len(st.order)
 	return st
@@ -45,15 +46,15 @@ func (w *compactor) writeClient(client int) {
 		case nd.flags&nodeGC != 0 || nd.kind == update.GC:
 			out.Kind, out.Info = update.GC, byte(update.GC)
 			w.buf = append(w.buf, out.Info)
-			w.finish(&out, func(dst []byte) []byte { return lib0.AppendVarUint(dst, units) })
+			w.finish(&out, lib0.AppendVarUint(w.buf, units))
 			w.text.skip(units)
 		case nd.flags&nodeDeleted != 0 && !g.keep:
 			w.head(&out, update.Deleted, n)
-			w.finish(&out, func(dst []byte) []byte { return lib0.AppendVarUint(dst, units) })
+			w.finish(&out, lib0.AppendVarUint(w.buf, units))
 			w.text.skip(units)
 		default:
 			w.head(&out, nd.kind, n)
-			w.finish(&out, func(dst []byte) []byte { return w.text.appendTo(dst, units) })
+			w.finish(&out, w.text.appendTo(w.buf, units))
 		}
 		w.st.addStruct(w.c, &out, w.joining(n, nd))
 		w.dead = nd.flags&nodeDeleted != 0
@@ -67,10 +68,10 @@ func (w *compactor) head(out *update.Struct, kind update.Kind, n uint32) {
 	w.buf, out.Info, out.Origin = appendHead(w.buf, &w.s, kind, out.Clock, w.g.nodes[n].flags&nodeRest != 0)
 }
 
-// finish writes the content and fills in what refers to the bytes.
-func (w *compactor) finish(out *update.Struct, content func([]byte) []byte) {
+// finish takes the bytes with the content behind them and fills in what refers to them.
+func (w *compactor) finish(out *update.Struct, with []byte) {
 	at := len(w.buf)
-	w.buf = content(w.buf)
+	w.buf = with
 	out.Raw, out.Content = w.buf, w.buf[at:]
 }
 
@@ -88,8 +89,8 @@ func (w *compactor) joining(n uint32, nd *node) joining {
 }
 
 // deletes returns the delete set of a client: what was in it, and what is deleted besides.
-func (g *graph) deletes(client int, w *spanWriter) *spanSet {
-	set := new(spanSet)
+func (g *graph) deletes(client int, w *spanWriter) spanSet {
+	var set spanSet
 	if g.keep {
 		// Structs were not cut, so that the nodes do not tell all.
 		for all := g.st.order[client].deleted.cursor(); ; {

@@ -49,7 +49,7 @@ func New(cfg Config) *Doc {
 // held. It is a fresh slice whenever it has changed, may be kept, and must not be modified.
 func (d *Doc) StateVector() []byte {
 	if d.svCache == nil {
-		d.svCache = d.appendStateVector(make([]byte, 0, maxVarUint*(1+2*len(d.order))))
+		d.svCache = clip(d.appendStateVector(make([]byte, 0, maxVarUint*(1+2*len(d.order)))))
 	}
 	return d.svCache
 }
@@ -58,7 +58,7 @@ func (d *Doc) StateVector() []byte {
 // document changes, may be kept and shared by any number of readers, and must not be modified.
 func (d *Doc) State() []byte {
 	if d.stateCache == nil {
-		d.stateCache = d.appendState(make([]byte, 0, d.bound()))
+		d.stateCache = clip(d.appendState(make([]byte, 0, d.bound())))
 	}
 	return d.stateCache
 }
@@ -74,7 +74,7 @@ func (d *Doc) Full() []byte {
 		return d.State()
 	}
 	if d.fullCache == nil {
-		d.fullCache = appendFull(make([]byte, 0, d.bound()+d.parked.bound()), &d.store, &d.parked)
+		d.fullCache = clip(appendFull(make([]byte, 0, d.bound()+d.parked.bound()), &d.store, &d.parked))
 	}
 	return d.fullCache
 }

@@ -130,7 +130,7 @@ func appendFull(dst []byte, st *store, p *parked) []byte {
 	st.sort()
 	pieces := make([]piece, 0, len(st.order)+p.n)
 	for _, c := range st.order {
-		pieces = append(pieces, piece{client: c.id, end: c.next, c: c, n: c.n})
+		pieces = append(pieces, piece{client: c.id, end: c.next, c: c, n: int(c.n)})
 	}
 	pieces = p.pieces(pieces)
 	slices.SortFunc(pieces, comparePieces)
@@ -146,13 +146,14 @@ func appendFullDeletes(dst []byte, st *store, p *parked) []byte {
 		stored  *spanSet
 		waiting *spanSet
 	}
+	var none spanSet
 	var entries []entry
 	for _, c := range st.order {
 		for len(waiting) > 0 && waiting[0] > c.id {
-			entries = append(entries, entry{waiting[0], new(spanSet), p.deletes[waiting[0]]})
+			entries = append(entries, entry{waiting[0], &none, p.deletes[waiting[0]]})
 			waiting = waiting[1:]
 		}
-		e := entry{c.id, &c.deleted, new(spanSet)}
+		e := entry{c.id, &c.deleted, &none}
 		if len(waiting) > 0 && waiting[0] == c.id {
 			e.waiting = p.deletes[c.id]
 			waiting = waiting[1:]
@@ -162,7 +163,7 @@ func appendFullDeletes(dst []byte, st *store, p *parked) []byte {
 		}
 	}
 	for _, id := range waiting {
-		entries = append(entries, entry{id, new(spanSet), p.deletes[id]})
+		entries = append(entries, entry{id, &none, p.deletes[id]})
 	}
 	dst = lib0.AppendVarUint(dst, uint64(len(entries)))
 	for _, e := range entries {

@@ -62,7 +62,8 @@ func (st *store) allDeletes() []*spanSet {
 	g.analyse()
 	sets := make([]*spanSet, len(st.order))
 	for i := range st.order {
-		sets[i] = g.deletes(i, &spanWriter{tally: new(spanTally)})
+		set := g.deletes(i, &spanWriter{tally: new(spanTally)})
+		sets[i] = &set
 	}
 	return sets
 }

@@ -43,21 +43,21 @@ func (d *Doc) Check() error {
 func (st *store) check() error {
 	structs, size := 0, 0
 	var tally spanTally
-	if len(st.clients) != len(st.order) {
-		return fmt.Errorf("%d clients, %d in order", len(st.clients), len(st.order))
+	if st.clients.n != len(st.order) {
+		return fmt.Errorf("%d clients, %d in order", st.clients.n, len(st.order))
 	}
 	for i, c := range st.order {
 		if i > 0 && i < st.sorted && st.order[i-1].id <= c.id {
 			return fmt.Errorf("client %d behind %d", c.id, st.order[i-1].id)
 		}
-		if st.clients[c.id] != c {
-			return fmt.Errorf("client %d is not in the map", c.id)
+		if st.clients.search(c.id) != c {
+			return fmt.Errorf("client %d is not in the index", c.id)
 		}
 		n, err := c.check()
 		if err != nil {
 			return fmt.Errorf("client %d: %w", c.id, err)
 		}
-		structs += c.n
+		structs += int(c.n)
 		size += n
 		if err := c.deleted.check(&tally, c.next); err != nil {
 			return fmt.Errorf("client %d: %w", c.id, err)
@@ -96,15 +96,27 @@ func (c *client) check() (int, error) {
 		}
 		n += inChunk
 	}
-	if clock != c.next || n != c.n || n == 0 {
+	if clock != c.next || n != int(c.n) || n == 0 {
 		return 0, fmt.Errorf("%d structs up to %d; noted %d and %d", n, clock, c.n, c.next)
 	}
 	return size, nil
 }
 
 func (s *spanSet) check(tally *spanTally, limit uint64) error {
+	if s.many == nil {
+		if s.one.end > 0 {
+			tally.add(s.one)
+		}
+		if s.one.end > limit || s.one.start > s.one.end || s.one.end > 0 && s.one.start == s.one.end {
+			return fmt.Errorf("span %v, limit %d", s.one, limit)
+		}
+		return nil
+	}
+	if len(s.many.chunks) == 0 || s.one.end > 0 {
+		return fmt.Errorf("an empty list of spans, or a span beside it")
+	}
 	end, first := uint64(0), true
-	for i, c := range s.chunks {
+	for i, c := range s.many.chunks {
 		if len(c.spans) == 0 || len(c.spans) > maxSpans {
 			return fmt.Errorf("chunk %d has %d spans", i, len(c.spans))
 		}
@@ -150,7 +162,7 @@ func (p *parked) check(st *store) error {
 	}
 	var tally spanTally
 	for id, set := range p.deletes {
-		if set.empty() || set.chunks[0].spans[0].start < st.next(id) {
+		if set.empty() || set.first() < st.next(id) {
 			return fmt.Errorf("parked deletes of client %d are none or known", id)
 		}
 		if err := set.check(&tally, math.MaxUint64); err != nil {
@@ -220,6 +232,21 @@ func (s *Set) Check() error {
 	}
 	return nil
 }
+
+// Index is an index of clients, for tests.
+type Index struct{ x index }
+
+// Add puts in a client that is not there.
+func (x *Index) Add(id uint64) { x.x.add(&client{id: id}) }
+
+// Remove takes out a client that is there.
+func (x *Index) Remove(id uint64) { x.x.remove(x.x.get(id)) }
+
+// Has reports whether a client is there, and is found past the one that was found last.
+func (x *Index) Has(id uint64) bool { return x.x.get(id) != nil && x.x.search(id).id == id }
+
+// ClientSize is the size of what a store keeps of a client.
+var ClientSize = unsafe.Sizeof(client{})
 
 // NodeSize is the size of a node of the analysis that compaction makes.
 var NodeSize = unsafe.Sizeof(node{})

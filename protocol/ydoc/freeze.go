@@ -28,33 +28,34 @@ func (f *Frozen) AppendFull(dst []byte) []byte {
 	return appendFull(dst, &f.store, &f.parked)
 }
 
-// freeze returns a copy that shares all bytes with the store and stays as it is. It has no map of clients: look them up
+// freeze returns a copy that shares all bytes with the store and stays as it is. It has no index of clients: look them up
 // in its order.
 func (st *store) freeze() store {
 	st.sort()
 	f := *st
 	st.epoch++
-	f.clients = nil
+	f.clients = index{}
 	f.order = make([]*client, len(st.order))
 	copies := make([]client, len(st.order))
 	for i, c := range st.order {
-		copies[i] = c.freeze()
+		c.freeze(&copies[i])
 		f.order[i] = &copies[i]
 	}
 	return f
 }
 
-// freeze returns a copy that stays as it is when the client gets more structs and deletes.
-func (c *client) freeze() client {
+// freeze makes f a copy that stays as it is when the client gets more structs and deletes.
+func (c *client) freeze(f *client) {
 	c.shared = true
-	f := *c
-	f.chunks = slices.Clone(c.chunks)
+	*f = *c
+	if len(c.chunks) == 1 {
+		f.one[0] = c.chunks[0]
+		f.chunks = f.one[:]
+	} else {
+		f.chunks = slices.Clone(c.chunks)
+	}
 	f.deleted = c.deleted.freeze()
-	return f
 }
-
-// freeze returns a copy that stays as it is when the set changes, provided that its writer has a new epoch from now on.
-func (s *spanSet) freeze() spanSet { return spanSet{chunks: slices.Clone(s.chunks)} }
 
 // freeze returns a copy that shares all bytes and stays as it is.
 func (p *parked) freeze() parked {

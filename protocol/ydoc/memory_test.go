@@ -111,39 +111,90 @@ func hostile(size int) map[string][]byte {
 	}
 }
 
-// TestHostileUpdatesAllocateLittle: whatever an update says, holding it costs at most 32 times its bytes, and so does its compaction. A
-// client costs some hundred bytes, which is what Config.MaxClients is for. What is allocated on the way and given up at
-// once may be three times that.
+// TestHostileUpdatesAllocateLittle: whatever updates say, holding them costs at most 32 times their bytes, with all that
+// a document caches, before and after its compaction. What is allocated on the way and given up at once may be three times
+// that.
 func TestHostileUpdatesAllocateLittle(t *testing.T) {
 	unraced(t)
+	shapes := map[string][][]byte{}
 	for name, u := range hostile(200_000) {
+		shapes[name] = [][]byte{u}
+	}
+	for name, updates := range hostileClients() {
+		shapes[name] = updates
+	}
+	for name, updates := range shapes {
 		t.Run(name, func(t *testing.T) {
-			limit := int64(32*len(u)) + 64<<10
-			switch name {
-			case "clients", "parked clients", "deletes clients":
-				limit = int64(len(u)/6) * 300
+			size := 0
+			for _, u := range updates {
+				size += len(u)
 			}
-			live, total := heap()
+			limit := int64(32*size) + 64<<10
+			before, total := heap()
 			used := func(what string) {
-				l, all := heap()
-				per := float64(len(u))
-				t.Logf("%s: %d bytes, %.1f times as many held, %.1f allocated", what, len(u), float64(l-live)/per, float64(all-total)/per)
-				require.LessOrEqual(t, l-live, limit)
+				live, all := heap()
+				per := float64(size)
+				t.Logf("%s: %d bytes, %.1f times as many held, %.1f allocated", what, size, float64(live-before)/per, float64(all-total)/per)
+				require.LessOrEqual(t, live-before, limit)
 				require.LessOrEqual(t, all-total, 3*limit)
-				live, total = heap()
+				total = all
 			}
 			d := ydoc.New(ydoc.Config{MaxPending: 1 << 30})
-			a, err := d.Apply(u)
-			used("applied")
-			runtime.KeepAlive(a)
-			if name == "empty values" {
-				require.ErrorIs(t, err, ydoc.ErrMalformed)
-				return
+			var a ydoc.Applied
+			for _, u := range updates {
+				var err error
+				a, err = d.Apply(u)
+				if name == "empty values" {
+					require.ErrorIs(t, err, ydoc.ErrMalformed)
+					return
+				}
+				require.NoError(t, err)
 			}
-			require.NoError(t, err)
+			used("applied")
+			d.StateVector()
+			d.Full()
+			used("encoded")
 			compact(t, d)
 			used("compacted")
+			runtime.KeepAlive(a)
+			runtime.KeepAlive(updates)
 			require.NoError(t, d.Check())
 		})
 	}
 }
+
+// hostileClients are updates of as many clients as a document may have, of one struct each, in as few bytes as that takes:
+// all at once and one by one, with the least ids and with the greatest.
+func hostileClients() map[string][][]byte {
+	shapes := map[string][][]byte{}
+	for _, ids := range []struct {
+		name  string
+		first uint64
+		n     int
+	}{
+		{"least clients", 0, 1<<14 - 1},
+		{"most clients", 0, 1 << 17},
+		{"wide clients", 1<<53 - 1<<17, 1 << 17},
+	} {
+		var together, each, dead []section
+		var dels []del
+		var apart [][]byte
+		other := update.ID{Client: 1 << 52, Clock: 9}
+		for i := range ids.n {
+			id := ids.first + uint64(ids.n-1-i)
+			together = append(together, sec(id, 0, gc(1)))
+			each = append(each, sec(id, 0, text(at{}, "x")))
+			apart = append(apart, one(id, 0, gc(1)))
+			dead = append(dead, sec(id, 0, deleted(at{left: &other}, 2)))
+			dels = append(dels, del{id, 0, 1})
+		}
+		shapes[ids.name+", together"] = [][]byte{build(together)}
+		shapes[ids.name+", apart"] = apart
+		shapes[ids.name+", text"] = [][]byte{build(each)}
+		shapes[ids.name+", deleted"] = [][]byte{build(dead, dels...)}
+	}
+	return shapes
+}
+
+// TestClientSize: a size class of the allocator is filled and not passed.
+func TestClientSize(t *testing.T) { require.LessOrEqual(t, int(ydoc.ClientSize), 128) }

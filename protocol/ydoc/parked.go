@@ -238,7 +238,7 @@ func (p *parked) takeDeletes(client, clock uint64, out func(span)) {
 // update returns everything as one update with Skips, nil if there is nothing. It must not be modified.
 func (p *parked) update() []byte {
 	if p.encoded == nil && !p.empty() {
-		p.encoded = appendFull(make([]byte, 0, p.bound()), new(store), p)
+		p.encoded = clip(appendFull(make([]byte, 0, p.bound()), new(store), p))
 	}
 	return p.encoded
 }

@@ -2,7 +2,6 @@ package ydoc
 
 import (
 	"slices"
-	"sort"
 
 	"github.com/yserverd/yserverd/protocol/lib0"
 )
@@ -10,21 +9,11 @@ import (
 // span is a range of clocks, end exclusive.
 type span struct{ start, end uint64 }
 
-// maxSpans is how many spans a chunk holds. An insertion moves half of them on average, and the list of chunks once for
-// as many insertions: with 256 both stay below a microsecond for millions of spans.
-const maxSpans = 256
-
-// spanChunk is a piece of a spanSet. Chunks of an older epoch than the set's writer may be shared with a frozen copy and
-// are replaced before they change.
-type spanChunk struct {
-	spans []span
-	epoch uint32
-}
-
-// spanSet is a set of clocks: spans in ascending order that neither overlap nor touch, in chunks that are never empty.
-// The zero value is an empty set.
+// spanSet is a set of clocks: spans that neither overlap nor touch. Many clients delete nothing or one run, so one span is
+// in the set itself and the list is made for a second one. The zero value is an empty set.
 type spanSet struct {
-	chunks []*spanChunk
+	one  span      // the only span, or nothing
+	many *spanList // not nil once there was a second span; never empty
 }
 
 // spanTally adds up what sets hold: how many spans, and their bytes in an encoded delete set.
@@ -43,63 +32,6 @@ func (t *spanTally) sub(s span) {
 	t.bytes -= lib0.VarUintLen(s.start) + lib0.VarUintLen(s.end-s.start)
 }
 
-func (s *spanSet) empty() bool { return len(s.chunks) == 0 }
-
-// len returns the number of spans.
-func (s *spanSet) len() int {
-	n := 0
-	for _, c := range s.chunks {
-		n += len(c.spans)
-	}
-	return n
-}
-
-// find returns the place of the first span that ends at or after clock: the first that a span starting there could
-// touch. Past the end the chunk index is len(chunks).
-func (s *spanSet) find(clock uint64) (chunk, index int) {
-	n := len(s.chunks)
-	if n == 0 {
-		return 0, 0
-	}
-	// Most edits happen near the end.
-	last := s.chunks[n-1].spans
-	if last[0].start <= clock {
-		chunk = n - 1
-	} else {
-		chunk = sort.Search(n, func(i int) bool {
-			spans := s.chunks[i].spans
-			return spans[len(spans)-1].end >= clock
-		})
-	}
-	if chunk == n {
-		return n, 0
-	}
-	spans := s.chunks[chunk].spans
-	lo, hi := 0, len(spans)
-	for lo < hi {
-		mid := int(uint(lo+hi) >> 1)
-		if spans[mid].end < clock {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	if lo == len(spans) {
-		return chunk + 1, 0
-	}
-	return chunk, lo
-}
-
-// covers reports whether the whole range is in the set.
-func (s *spanSet) covers(start, end uint64) bool {
-	i, j := s.find(start + 1)
-	if i == len(s.chunks) {
-		return false
-	}
-	sp := s.chunks[i].spans[j]
-	return sp.start <= start && end <= sp.end
-}
-
 // clientSpan is a range of one client's clocks.
 type clientSpan struct {
 	client uint64
@@ -115,154 +47,129 @@ type spanWriter struct {
 	fresh  *[]clientSpan
 }
 
-// add puts [start, end) into the set and reports each part that was not in it.
-func (s *spanSet) add(w *spanWriter, start, end uint64) {
-	if start >= end {
-		return
-	}
-	i, j := s.find(start)
-	if i == len(s.chunks) || s.chunks[i].spans[j].start > end {
-		w.report(start, end)
-		s.insert(w, i, j, span{start, end})
-		return
-	}
-	first := s.chunks[i].spans[j]
-	if first.start <= start && end <= first.end {
-		return
-	}
-	s.join(w, i, j, start, end)
-}
-
 func (w *spanWriter) report(start, end uint64) {
 	if w.fresh != nil && start < end {
 		*w.fresh = append(*w.fresh, clientSpan{w.client, span{start, end}})
 	}
 }
 
-// join merges [start, end) with the span at (i, j), which it touches, and with all that follow and touch it.
-func (s *spanSet) join(w *spanWriter, i, j int, start, end uint64) {
-	merged := span{min(start, s.chunks[i].spans[j].start), end}
-	at := start
-	ei, ej := i, j
-	for ei < len(s.chunks) {
-		spans := s.chunks[ei].spans
-		for ; ej < len(spans) && spans[ej].start <= end; ej++ {
-			w.tally.sub(spans[ej])
-			w.report(at, min(spans[ej].start, end))
-			at = max(at, spans[ej].end)
-			merged.end = max(merged.end, spans[ej].end)
-		}
-		if ej < len(spans) {
-			break
-		}
-		ei, ej = ei+1, 0
+func (s *spanSet) empty() bool { return s.many == nil && s.one.end == 0 }
+
+// len returns the number of spans.
+func (s *spanSet) len() int {
+	switch {
+	case s.many != nil:
+		return s.many.len()
+	case s.one.end > 0:
+		return 1
 	}
-	w.report(at, end)
-	w.tally.add(merged)
-	s.own(w, i)
-	s.chunks[i].spans[j] = merged
-	s.remove(w, i, j+1, ei, ej)
+	return 0
 }
 
-// remove drops the spans from (i, j) up to (ei, ej), end exclusive. The chunk i must be owned and keep a span.
-func (s *spanSet) remove(w *spanWriter, i, j, ei, ej int) {
-	if ei == i {
-		c := s.chunks[i]
-		c.spans = append(c.spans[:j], c.spans[ej:]...)
+// first returns the lowest clock of a set that is not empty.
+func (s *spanSet) first() uint64 {
+	if s.many != nil {
+		return s.many.chunks[0].spans[0].start
+	}
+	return s.one.start
+}
+
+// covers reports whether the whole range is in the set.
+func (s *spanSet) covers(start, end uint64) bool {
+	if s.many != nil {
+		return s.many.covers(start, end)
+	}
+	return s.one.start <= start && end <= s.one.end
+}
+
+// add puts [start, end) into the set and reports each part that was not in it.
+func (s *spanSet) add(w *spanWriter, start, end uint64) {
+	if start >= end {
 		return
 	}
-	s.chunks[i].spans = s.chunks[i].spans[:j]
-	if ei < len(s.chunks) && ej > 0 {
-		s.own(w, ei)
-		c := s.chunks[ei]
-		c.spans = append(c.spans[:0], c.spans[ej:]...)
-	}
-	s.chunks = slices.Delete(s.chunks, i+1, ei)
-}
-
-// insert puts a span that touches no other before (i, j).
-func (s *spanSet) insert(w *spanWriter, i, j int, sp span) {
-	w.tally.add(sp)
-	if i == len(s.chunks) {
-		// Behind everything: into the last chunk if it has room. A full one stays full, so that a set filled in order wastes
-		// nothing.
-		if i == 0 || len(s.chunks[i-1].spans) == maxSpans {
-			room := 1
-			if i > 0 {
-				room = maxSpans // a set that filled a chunk fills another one
-			}
-			s.chunks = append(s.chunks, &spanChunk{spans: append(make([]span, 0, room), sp), epoch: w.epoch})
+	if s.many == nil {
+		if s.addOne(w, start, end) {
 			return
 		}
-		i, j = i-1, len(s.chunks[i-1].spans)
+		s.many = &spanList{chunks: []*spanChunk{{spans: []span{s.one}, epoch: w.epoch}}}
+		s.one = span{}
 	}
-	s.own(w, i)
-	c := s.chunks[i]
-	if len(c.spans) == maxSpans {
-		half := maxSpans / 2
-		right := &spanChunk{spans: append(make([]span, 0, maxSpans), c.spans[half:]...), epoch: w.epoch}
-		c.spans = c.spans[:half]
-		s.chunks = slices.Insert(s.chunks, i+1, right)
-		if j > half {
-			c, j = right, j-half
-		}
-	}
-	c.spans = slices.Insert(c.room(), j, sp)
+	s.many.add(w, start, end)
 }
 
-// room returns the spans with room for one more, and never for more than a chunk holds.
-func (c *spanChunk) room() []span {
-	if len(c.spans) < cap(c.spans) {
-		return c.spans
+// addOne is add where the result is a single span, and reports whether it is.
+func (s *spanSet) addOne(w *spanWriter, start, end uint64) bool {
+	one := s.one
+	switch {
+	case one.end == 0:
+		s.one = span{start, end}
+		w.report(start, end)
+	case end < one.start, one.end < start:
+		return false
+	default:
+		s.one = span{min(start, one.start), max(end, one.end)}
+		w.report(start, one.start)
+		w.report(one.end, end)
+		w.tally.sub(one)
 	}
-	return append(make([]span, 0, min(maxSpans, 2*len(c.spans))), c.spans...)
-}
-
-// own makes the chunk at i one that may be changed.
-func (s *spanSet) own(w *spanWriter, i int) {
-	if c := s.chunks[i]; c.epoch != w.epoch {
-		s.chunks[i] = &spanChunk{spans: slices.Clone(c.spans), epoch: w.epoch}
-	}
+	w.tally.add(s.one)
+	return true
 }
 
 // cut removes everything below clock and hands it to out, in order.
 func (s *spanSet) cut(w *spanWriter, clock uint64, out func(span)) {
-	for len(s.chunks) > 0 {
-		s.own(w, 0)
-		c := s.chunks[0]
-		for len(c.spans) > 0 {
-			sp := c.spans[0]
-			if sp.start >= clock {
-				return
-			}
-			w.tally.sub(sp)
-			if sp.end > clock {
-				out(span{sp.start, clock})
-				c.spans[0].start = clock
-				w.tally.add(c.spans[0])
-				return
-			}
-			out(sp)
-			c.spans = c.spans[1:]
+	switch {
+	case s.many != nil:
+		if s.many.cut(w, clock, out); len(s.many.chunks) == 0 {
+			s.many = nil
 		}
-		s.chunks[0] = nil
-		s.chunks = s.chunks[1:]
+	case s.one.end > 0 && s.one.start < clock:
+		w.tally.sub(s.one)
+		out(span{s.one.start, min(s.one.end, clock)})
+		if s.one.end <= clock {
+			s.one = span{}
+			return
+		}
+		s.one.start = clock
+		w.tally.add(s.one)
 	}
+}
+
+// since hands out the spans that may be younger than a copy with the given epoch.
+func (s *spanSet) since(epoch uint32, out func(span)) {
+	if s.many == nil {
+		if s.one.end > 0 {
+			out(s.one)
+		}
+		return
+	}
+	for _, c := range s.many.chunks {
+		if c.epoch > epoch {
+			for _, sp := range c.spans {
+				out(sp)
+			}
+		}
+	}
+}
+
+// freeze returns a copy that stays as it is when the set changes, provided that its writer has a new epoch from now on.
+func (s *spanSet) freeze() spanSet {
+	f := *s
+	if s.many != nil {
+		f.many = &spanList{chunks: slices.Clone(s.many.chunks)}
+	}
+	return f
 }
 
 // appendTo appends the spans as a delete set has them, without their client and number.
 func (s *spanSet) appendTo(dst []byte) []byte {
-	for _, c := range s.chunks {
-		for _, sp := range c.spans {
-			dst = appendSpan(dst, sp)
-		}
+	if s.many != nil {
+		return s.many.appendTo(dst)
+	}
+	if s.one.end > 0 {
+		dst = appendSpan(dst, s.one)
 	}
 	return dst
-}
-
-func appendSpan(dst []byte, sp span) []byte {
-	dst = lib0.AppendVarUint(dst, sp.start)
-	return lib0.AppendVarUint(dst, sp.end-sp.start)
 }
 
 // equal reports whether both sets hold the same clocks.
@@ -282,16 +189,22 @@ func (s *spanSet) equal(o *spanSet) bool {
 
 // spanCursor walks over a set in order.
 type spanCursor struct {
+	one    span
 	chunks []*spanChunk
 	index  int
 }
 
-func (s *spanSet) cursor() spanCursor { return spanCursor{chunks: s.chunks} }
+func (s *spanSet) cursor() spanCursor {
+	if s.many != nil {
+		return spanCursor{chunks: s.many.chunks}
+	}
+	return spanCursor{one: s.one}
+}
 
 // peek returns the span that the cursor is at.
 func (c *spanCursor) peek() (span, bool) {
 	if len(c.chunks) == 0 {
-		return span{}, false
+		return c.one, c.one.end > 0
 	}
 	return c.chunks[0].spans[c.index], true
 }
@@ -299,11 +212,19 @@ func (c *spanCursor) peek() (span, bool) {
 // next returns the span that the cursor is at and moves on.
 func (c *spanCursor) next() (span, bool) {
 	sp, ok := c.peek()
-	if !ok {
-		return span{}, false
+	switch {
+	case !ok:
+	case len(c.chunks) == 0:
+		c.one = span{}
+	default:
+		if c.index++; c.index == len(c.chunks[0].spans) {
+			c.chunks, c.index = c.chunks[1:], 0
+		}
 	}
-	if c.index++; c.index == len(c.chunks[0].spans) {
-		c.chunks, c.index = c.chunks[1:], 0
-	}
-	return sp, true
+	return sp, ok
+}
+
+func appendSpan(dst []byte, sp span) []byte {
+	dst = lib0.AppendVarUint(dst, sp.start)
+	return lib0.AppendVarUint(dst, sp.end-sp.start)
 }

@@ -1,6 +1,7 @@
 package ydoc
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 
@@ -11,7 +12,7 @@ import (
 // store is what is known of a document: for every client its structs from clock 0 on without a gap, and which of their
 // units are deleted.
 type store struct {
-	clients map[uint64]*client
+	clients index
 	// All clients in descending order of their ids, as they are encoded; behind the first sorted ones in the order of
 	// arrival, so that many new clients cost one sort.
 	order  []*client
@@ -24,11 +25,11 @@ type store struct {
 }
 
 // lookup returns a client, or nil.
-func (st *store) lookup(id uint64) *client { return st.clients[id] }
+func (st *store) lookup(id uint64) *client { return st.clients.get(id) }
 
 // next returns the clock after the last struct of a client, 0 for one that is unknown.
 func (st *store) next(id uint64) uint64 {
-	if c := st.clients[id]; c != nil {
+	if c := st.lookup(id); c != nil {
 		return c.next
 	}
 	return 0
@@ -37,10 +38,7 @@ func (st *store) next(id uint64) uint64 {
 // insert adds a client that is not there yet.
 func (st *store) insert(id uint64) *client {
 	c := &client{id: id}
-	if st.clients == nil {
-		st.clients = make(map[uint64]*client)
-	}
-	st.clients[id] = c
+	st.clients.add(c)
 	st.order = append(st.order, c)
 	return c
 }
@@ -106,6 +104,14 @@ func (st *store) appendStateVector(dst []byte) []byte {
 // maxVarUint is how many bytes a number takes at most.
 const maxVarUint = 8
 
+// clip returns an encoding that is to be kept in memory of its size, where its bound was far off: with very many clients.
+func clip(b []byte) []byte {
+	if cap(b)-len(b) > len(b)/4 {
+		return bytes.Clone(b)
+	}
+	return b
+}
+
 // bound returns how many bytes the encoded state takes at most.
 func (st *store) bound() int {
 	return st.size() + 2*maxVarUint + len(st.order)*5*maxVarUint
@@ -162,7 +168,7 @@ type tail struct {
 
 // tail finds the structs from a clock on, which must be below c.next.
 func (c *client) tail(from uint64) tail {
-	t := tail{c: c, n: c.n}
+	t := tail{c: c, n: int(c.n)}
 	if from == 0 {
 		return t
 	}

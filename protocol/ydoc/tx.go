@@ -10,7 +10,6 @@ import (
 // tx is what one Apply notes down, kept between calls for its memory.
 type tx struct {
 	cfg      Config       // its limits hold
-	seq      uint64       // counts updates
 	marks    []mark       // clients that got structs, as they were; those that are new are not among them
 	staged   []piece      // runs of structs beyond a gap
 	beyond   []byte       // their bytes
@@ -60,7 +59,6 @@ func trim[T any](s []T, size int) []T {
 // begin prepares for another update. What the last one returned is void.
 func (t *tx) begin(d *Doc, cfg Config) {
 	t.cfg = cfg
-	t.seq++
 	t.from = trim(t.from, 16)
 	t.out = trim(t.out, 1)
 	t.log = trim(t.log, 1)
@@ -69,7 +67,11 @@ func (t *tx) begin(d *Doc, cfg Config) {
 }
 
 // end gives up what was noted down.
-func (t *tx) end() {
+func (d *Doc) end() {
+	t := &d.tx
+	for _, c := range d.order[t.order:] {
+		c.fresh = false
+	}
 	t.current, t.named = nil, nil
 	t.marks = trim(t.marks, 72)
 	t.staged = trim(t.staged, 64)
@@ -85,7 +87,7 @@ func (t *tx) end() {
 type mark struct {
 	c      *client
 	next   uint64
-	n      int
+	n      uint32
 	chunks int
 	size   int    // bytes of the last chunk
 	inLast int    // structs of the last chunk
@@ -97,7 +99,7 @@ type mark struct {
 
 // mark notes down a client before its first change. New clients need none: they are the last ones in order.
 func (t *tx) mark(c *client) {
-	if i := int(c.mark); c.born == t.seq || i < len(t.marks) && t.marks[i].c == c {
+	if i := int(c.mark); c.fresh || i < len(t.marks) && t.marks[i].c == c {
 		return
 	}
 	c.mark = uint32(len(t.marks))
@@ -134,7 +136,7 @@ func (d *Doc) rollback() {
 		t.marks[i].restore()
 	}
 	for _, c := range d.order[t.order:] {
-		delete(d.clients, c.id)
+		d.clients.remove(c)
 	}
 	clear(d.order[t.order:])
 	d.order = d.order[:t.order]
