@@ -1,7 +1,7 @@
-// Package persist is the vocabulary of document storage: an append-only log of
-// updates for every document, and snapshots that fold the log. It holds values,
-// errors and the contract that every store keeps; it stores nothing itself and
-// imports nothing of this module.
+// Package persist is the vocabulary of storage: for documents an append-only log
+// of updates and snapshots that fold it, for rooms values under keys and one
+// alarm. It holds values, errors and the contract that every store keeps; it
+// stores nothing itself and imports nothing of this module.
 //
 // # Invariants
 //
@@ -14,6 +14,8 @@
 //   - Stored bytes are opaque: they come back exactly as they were given.
 //   - What does not verify is served to nobody and is never overwritten
 //     (ErrCorrupt); other documents are not affected.
+//   - The data of a room lives apart from the document of the same key: neither
+//     needs, changes, deletes or quarantines the other.
 //
 // # The contract of a store
 //
@@ -88,6 +90,73 @@
 // Quarantine takes a document out of service (its bytes verify but its owner
 // cannot decode them); Release puts it back. Stores quarantine by themselves
 // what fails to verify. Both are ErrNotFound for a document that does not exist.
+//
+// # The data of rooms
+//
+// A room keeps values under keys in a few spaces, and at most one alarm: the
+// time at which it wants to be called. These are the methods of a store that
+// keeps them; a document of the same key need not exist.
+//
+//	GetRoom(ctx, Key, Space, keys []string) ([][]byte, error)
+//
+// GetRoom returns one value for each key, in their order and of one moment; nil
+// for what is not there. The values are the caller's.
+//
+//	ListRoom(ctx, Key, RoomRange, reverse bool, limit int) ([]RoomItem, more bool, err error)
+//
+// ListRoom returns values of one moment in the order of the bytes of their keys,
+// or against it. A page ends after limit items (DefaultRoomLimit for zero or
+// less), and before the item that would take its keys and values over
+// MaxRoomPageBytes, unless that is the first; more says that the range holds
+// further items, which are those in RoomRange.Rest of the last key. The items
+// are the caller's.
+//
+//	ChangeRooms(ctx, []RoomChange) error
+//
+// ChangeRooms makes all changes in one durable write, whole or not at all: after
+// a crash either all of them are there or none is. Their order is that of the
+// arguments, and within a change Ranges, Deletes, Puts, Alarm. Values are copied
+// before ChangeRooms returns, whichever way it returns. ErrInvalid (any argument
+// is) and ErrCorrupt (a room is quarantined; the *CorruptError names it) mean
+// that nothing was written and that nothing else in the call was wrong; any
+// other error leaves the outcome of all changes unknown. A change does not
+// depend on what it replaces, so repeating it is right, as long as nothing else
+// has changed the room since. Dropping by key reads nothing; dropping a range
+// has to look for what is in it, and is for what the caller does not know or
+// what is much.
+//
+//	RoomSize(ctx, Key, Space) (int64, error)
+//
+// RoomSize returns the bytes of all keys and values in a space. It may look at
+// every one of them.
+//
+//	Alarm(ctx, Key) (time.Time, error)
+//	Alarms(ctx, before time.Time, limit int) ([]RoomAlarm, error)
+//
+// Alarm returns a room's alarm, the zero time if it has none. Alarms returns
+// those of all rooms that are earlier than before (zero: all of them), the
+// earliest first, the same time in the order of party and room, at most limit
+// (DefaultRoomLimit for zero or less). An alarm stays until a change sets or
+// clears it. Rooms that are quarantined are left out. Alarms returns no
+// ErrCorrupt: what is wrong with one room holds no other up.
+//
+// What these methods return is durable, as with Load: a change in flight on the
+// room is waited for. Their errors are ErrInvalid, ErrCorrupt, ErrUnavailable
+// and ErrClosed.
+//
+// A value that does not verify quarantines the data of its room as soon as it is
+// read: every method answers ErrCorrupt for that room, writing included, so that
+// the bytes stay as they are. Writing does not look at what it replaces: a value
+// that nobody has read since it was damaged can be put over and deleted. The way
+// out is the same: once released, a room's damaged value (the error names it) is
+// dropped or put again, before it is read again. Two optional methods, as for
+// documents; a room need not have data for them, and quarantining what is
+// quarantined and releasing what is not are no errors:
+//
+//	QuarantineRoom(ctx, Key, reason string) error
+//	ReleaseRoom(ctx, Key) error
+//
+// # All methods
 //
 // Every method returns the context's error once the context is done, and may
 // then have had its effect. While the medium refuses to work (a full disk, a

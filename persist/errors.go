@@ -20,7 +20,7 @@ var (
 	ErrStale = errors.New("persist: overtaken by a snapshot")
 	// ErrCorrupt: what is stored does not verify. It is kept as it is, served to
 	// nobody and never overwritten. The error is a *CorruptError.
-	ErrCorrupt = errors.New("persist: document quarantined")
+	ErrCorrupt = errors.New("persist: quarantined")
 	// ErrInvalid: the arguments can never succeed.
 	ErrInvalid = errors.New("persist: invalid argument")
 	// ErrUnavailable: the medium refuses to work for now. Retry later.
@@ -34,8 +34,8 @@ var (
 	ErrFormat = errors.New("persist: unknown store format")
 )
 
-// CorruptError says which document does not verify, and where. It matches
-// ErrCorrupt.
+// CorruptError says which document, or which room's data, does not verify, and
+// where. It matches ErrCorrupt.
 type CorruptError struct {
 	Key    Key
 	Row    Seq    // the row that failed; zero when it was not a row of the log

@@ -1,12 +1,14 @@
 // Package persisttest holds every document store to package persist's contract.
 //
-// Run is one behavioural suite for all of them, Memory is a store that passes it
-// and keeps nothing, and Faulty makes any store fail, hang and lose its answers
-// on demand. It is imported by tests only.
+// Run is one behavioural suite for all of them, and RunRooms another for those
+// that keep the data of rooms. Memory is a store that passes both and keeps
+// nothing, and Faulty makes any store fail, hang and lose its answers on demand.
+// It is imported by tests only.
 package persisttest
 
 import (
 	"context"
+	"time"
 
 	"github.com/yserverd/yserverd/persist"
 )
@@ -27,4 +29,22 @@ type Store interface {
 type Quarantiner interface {
 	Quarantine(ctx context.Context, key persist.Key, reason string) error
 	Release(ctx context.Context, key persist.Key) error
+}
+
+// Rooms is the part of the contract that deals with the data of rooms; RunRooms
+// tests it.
+type Rooms interface {
+	GetRoom(ctx context.Context, key persist.Key, space persist.Space, keys []string) ([][]byte, error)
+	ListRoom(ctx context.Context, key persist.Key, r persist.RoomRange, reverse bool, limit int) (items []persist.RoomItem, more bool, err error)
+	ChangeRooms(ctx context.Context, changes []persist.RoomChange) error
+	RoomSize(ctx context.Context, key persist.Key, space persist.Space) (int64, error)
+	Alarm(ctx context.Context, key persist.Key) (time.Time, error)
+	Alarms(ctx context.Context, before time.Time, limit int) ([]persist.RoomAlarm, error)
+}
+
+// RoomQuarantiner is the optional part of that; RunRooms tests it where a store
+// has it.
+type RoomQuarantiner interface {
+	QuarantineRoom(ctx context.Context, key persist.Key, reason string) error
+	ReleaseRoom(ctx context.Context, key persist.Key) error
 }

@@ -16,7 +16,7 @@ var ErrInjected = errors.New("injected fault")
 // Op names a method of a store.
 type Op string
 
-// The methods of Store.
+// The methods of Store and Rooms.
 const (
 	OpLoad      Op = "load"
 	OpLoadAfter Op = "load after"
@@ -24,13 +24,20 @@ const (
 	OpCompact   Op = "compact"
 	OpDelete    Op = "delete"
 	OpList      Op = "list"
+
+	OpGetRoom     Op = "get room"
+	OpListRoom    Op = "list room"
+	OpChangeRooms Op = "change rooms"
+	OpRoomSize    Op = "room size"
+	OpAlarm       Op = "alarm"
+	OpAlarms      Op = "alarms"
 )
 
 // Call is one call that is about to be made.
 type Call struct {
 	Op  Op
 	N   int         // counts the calls of this Op from 1 on
-	Key persist.Key // of the document; of the first one of an append; Room empty for a list
+	Key persist.Key // of the document or room; of the first one of several; Room empty for a list; empty for alarms
 }
 
 // Fault is what happens to a call. The zero Fault lets it through.
@@ -50,6 +57,7 @@ type Fault struct {
 
 // Faulty wraps a store so that calls fail, hang or lose their answer as a plan
 // says. Its methods may be called from any goroutine. Close is never disturbed.
+// The methods of Rooms need a wrapped store that has them, and fail without.
 type Faulty struct {
 	inner Store
 
@@ -58,7 +66,10 @@ type Faulty struct {
 	counts map[Op]int
 }
 
-var _ Store = (*Faulty)(nil)
+var (
+	_ Store = (*Faulty)(nil)
+	_ Rooms = (*Faulty)(nil)
+)
 
 // NewFaulty returns a Faulty that asks plan about every call, one at a time. A
 // nil plan disturbs nothing.

@@ -124,3 +124,64 @@ func TestAtRandomRepeats(t *testing.T) {
 	require.InDelta(t, 250, faults, 80)
 	require.InDelta(t, faults/2, done, 50)
 }
+
+func TestFaultyRoomsPassTheSuiteUndisturbed(t *testing.T) {
+	disks := make(map[string]*persisttest.Memory)
+	persisttest.RunRooms(t, func(_ testing.TB, name string) persisttest.Store {
+		if m := disks[name]; m != nil {
+			return persisttest.NewFaulty(m.Reopen(), nil)
+		}
+		disks[name] = persisttest.NewMemory()
+		return persisttest.NewFaulty(disks[name], nil)
+	})
+}
+
+func TestFaultyRooms(t *testing.T) {
+	ctx := t.Context()
+	boom := errors.New("boom")
+	at := time.UnixMilli(5)
+	change := []persist.RoomChange{{
+		Key: notes, Puts: []persist.RoomPut{{Space: persist.SpaceState, RoomItem: persist.RoomItem{Key: "a"}}}, Alarm: &at,
+	}}
+	for _, done := range []bool{false, true} {
+		memory := persisttest.NewMemory()
+		f := persisttest.NewFaulty(memory, func(c persisttest.Call) persisttest.Fault {
+			if c.Op != persisttest.OpAlarms {
+				require.Equal(t, notes, c.Key)
+			}
+			return persisttest.Fault{Err: boom, Done: done}
+		})
+		require.ErrorIs(t, f.ChangeRooms(ctx, change), boom)
+		values, err := f.GetRoom(ctx, notes, persist.SpaceState, []string{"a"})
+		require.ErrorIs(t, err, boom)
+		require.Nil(t, values)
+		page, _, err := f.ListRoom(ctx, notes, persist.RoomRange{Space: persist.SpaceState}, false, 0)
+		require.ErrorIs(t, err, boom)
+		require.Nil(t, page)
+		n, err := f.RoomSize(ctx, notes, persist.SpaceState)
+		require.ErrorIs(t, err, boom)
+		require.Zero(t, n)
+		alarm, err := f.Alarm(ctx, notes)
+		require.ErrorIs(t, err, boom)
+		require.Zero(t, alarm)
+		alarms, err := f.Alarms(ctx, time.Time{}, 0)
+		require.ErrorIs(t, err, boom)
+		require.Nil(t, alarms)
+		for _, op := range []persisttest.Op{
+			persisttest.OpChangeRooms, persisttest.OpGetRoom, persisttest.OpListRoom, persisttest.OpRoomSize, persisttest.OpAlarm, persisttest.OpAlarms,
+		} {
+			require.Equal(t, 1, f.Calls(op), op)
+		}
+		alarms, err = memory.Alarms(ctx, time.Time{}, 0)
+		require.NoError(t, err)
+		require.Equal(t, done, len(alarms) == 1, "the change took effect")
+	}
+}
+
+// documentsOnly is a store that keeps no data of rooms.
+type documentsOnly struct{ persisttest.Store }
+
+func TestFaultyRoomsOfAStoreWithout(t *testing.T) {
+	f := persisttest.NewFaulty(documentsOnly{persisttest.NewMemory()}, nil)
+	require.ErrorContains(t, f.ChangeRooms(t.Context(), nil), "keeps no data of rooms")
+}

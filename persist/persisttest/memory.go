@@ -24,8 +24,9 @@ type Memory struct {
 
 // disk is what outlives a Memory.
 type disk struct {
-	mu   sync.Mutex
-	docs map[persist.Key]*document
+	mu    sync.Mutex
+	docs  map[persist.Key]*document
+	rooms map[persist.Key]*roomData
 }
 
 type document struct {
@@ -35,13 +36,15 @@ type document struct {
 }
 
 var (
-	_ Store       = (*Memory)(nil)
-	_ Quarantiner = (*Memory)(nil)
+	_ Store           = (*Memory)(nil)
+	_ Quarantiner     = (*Memory)(nil)
+	_ Rooms           = (*Memory)(nil)
+	_ RoomQuarantiner = (*Memory)(nil)
 )
 
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
-	return &Memory{disk: &disk{docs: make(map[persist.Key]*document)}}
+	return &Memory{disk: &disk{docs: make(map[persist.Key]*document), rooms: make(map[persist.Key]*roomData)}}
 }
 
 // Reopen returns a store on what m stored. m should be closed.

@@ -16,3 +16,14 @@ func TestMemory(t *testing.T) {
 		return disks[name]
 	})
 }
+
+func TestMemoryRooms(t *testing.T) {
+	disks := make(map[string]*persisttest.Memory)
+	persisttest.RunRooms(t, func(_ testing.TB, name string) persisttest.Store {
+		if m := disks[name]; m != nil {
+			return m.Reopen()
+		}
+		disks[name] = persisttest.NewMemory()
+		return disks[name]
+	})
+}
