@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
-	"github.com/yserverd/yserverd/gate"
 	"github.com/yserverd/yserverd/protocol"
 	"github.com/yserverd/yserverd/protocol/update"
 	"github.com/yserverd/yserverd/protocol/ydoc"
@@ -15,11 +15,15 @@ import (
 // refuses.
 var ErrReadOnlyLimit = errors.New("update is over a limit of the room")
 
+// ErrNotDocument is returned when a document is asked of a message room.
+var ErrNotDocument = errors.New("the room has no document")
+
 // Room is a handle of a room, live or not. It is safe for concurrent use, and
-// cheap: each call finds the room, or loads it.
+// cheap: each call finds the room, or loads it where that is said.
 type Room struct {
-	srv *Server
-	id  roomID
+	srv   *Server
+	party *party
+	id    roomID
 }
 
 // Name returns the canonical room id.
@@ -28,11 +32,89 @@ func (r *Room) Name() string { return r.id.room }
 // Party returns the name of the room's party.
 func (r *Room) Party() string { return r.id.party }
 
+// Logger returns the server's logger with the room's party and name.
+func (r *Room) Logger() *slog.Logger { return r.srv.log.With("party", r.id.party, "room", r.id.room) }
+
+// Broadcast sends a message to every connection of the room but those whose ids
+// are in without. It returns at once; a connection for which too much waits is
+// closed with 1013. Nobody is in a room that is not in memory: then it does
+// nothing. In a document room only connections that know text frames get text.
+func (r *Room) Broadcast(p Payload, without ...string) {
+	f := p.frame()
+	r.visit(func(live *room) {
+		for _, m := range live.members {
+			if m.takes(p) && !containsID(without, m.conn.id) {
+				m.peer.push(f)
+			}
+		}
+	})
+}
+
+// Connections returns who is in the room now, in the order in which they came.
+// With a tag, those that have it; every connection has its id as a tag.
+func (r *Room) Connections(tag ...string) []*Connection {
+	var conns []*Connection
+	r.visit(func(live *room) {
+		for _, m := range inOrder(live.members) {
+			if len(tag) == 0 || tag[0] == "" || containsID(m.conn.Tags(), tag[0]) {
+				conns = append(conns, m.conn)
+			}
+		}
+	})
+	return conns
+}
+
+// Connection returns the connection with this id, nil if there is none. A client
+// that reconnects may have two for a while; this is the newest.
+func (r *Room) Connection(id string) *Connection {
+	var conn *Connection
+	r.visit(func(live *room) {
+		if m := live.byID.find(id, live.members); m != nil {
+			conn = m.conn
+		}
+	})
+	return conn
+}
+
+// Go runs work beside the room, for what blocks: requests to others, queries,
+// waiting. Its context ends with the room, which stays in memory until then.
+// What it returns, if not nil, is then called as a hook: with the room's value
+// to itself, and no other method of it running.
+func (r *Room) Go(work func(ctx context.Context) func()) error {
+	e, err := r.srv.registry.acquire(context.Background(), r.party, r.id)
+	if err != nil {
+		return err
+	}
+	live := e.room
+	live.hooks.begun()
+	live.beside.Add(1)
+	go func() {
+		defer live.beside.Done()
+		defer r.srv.registry.release(e)
+		defer live.hooks.done()
+		live.hooks.beside(work)
+	}()
+	return nil
+}
+
+// Call runs fn with the live value of the room, as a hook: it is loaded and
+// started if need be, and no method of the value runs meanwhile. It returns the
+// error of fn, of the start or of ctx. It must not be called from a hook of the
+// same room, which would wait for itself.
+func (r *Room) Call(ctx context.Context, fn func(ctx context.Context, value any) error) error {
+	e, err := r.srv.registry.acquire(ctx, r.party, r.id)
+	if err != nil {
+		return err
+	}
+	defer r.srv.registry.release(e)
+	return e.room.hooks.call(ctx, "Call", fn)
+}
+
 // State returns the whole document as one Yjs update (V1), with what is not yet
 // committed. The bytes must not be modified.
 func (r *Room) State(ctx context.Context) ([]byte, error) {
 	var state []byte
-	err := r.with(ctx, func(live *room) { state = live.doc.State() })
+	err := r.withDocument(ctx, func(live *documentRoom) { state = live.doc.State() })
 	return state, err
 }
 
@@ -47,7 +129,7 @@ func (r *Room) Apply(ctx context.Context, u []byte) error {
 		applyErr error
 	)
 	src := append([]byte(nil), u...)
-	err := r.with(ctx, func(live *room) {
+	err := r.withDocument(ctx, func(live *documentRoom) {
 		ended = live.done
 		var applied ydoc.Applied
 		applied, applyErr = live.doc.Apply(src)
@@ -78,53 +160,46 @@ func (r *Room) Apply(ctx context.Context, u []byte) error {
 // SendCustomMessage sends a custom message to one connection. One that does not
 // speak text frames (y-websocket) is left out, as are closed ones.
 func (r *Room) SendCustomMessage(conn *Connection, message string) {
-	conn.sendText(protocol.CustomPrefix + message)
+	conn.Send(Text(protocol.CustomPrefix + message))
 }
 
 // BroadcastCustomMessage sends a custom message to the room's connections but
-// those in except. Nobody is in a room that is not live: then it does nothing.
+// those in except. Nobody is in a room that is not in memory: then it does
+// nothing.
 func (r *Room) BroadcastCustomMessage(message string, except ...*Connection) {
-	live := r.srv.registry.find(r.id)
-	if live == nil {
-		return
-	}
-	f := newFrame(opText, kindCustom, []byte(protocol.CustomPrefix+message), nil)
-	live.post(func() {
+	p := Text(protocol.CustomPrefix + message)
+	f := p.frame()
+	r.visit(func(live *room) {
 		for _, m := range live.members {
-			if m.speaksText.Load() && !contains(except, m.conn) {
+			if m.takes(p) && !contains(except, m.conn) {
 				m.peer.push(f)
 			}
 		}
 	})
 }
 
-// Connections returns who is in the room now.
-func (r *Room) Connections() []*Connection {
-	live := r.srv.registry.find(r.id)
-	if live == nil {
-		return nil
+// visit runs fn in the goroutine of a room that is in memory, be it that it
+// hibernates, and waits for it.
+func (r *Room) visit(fn func(*room)) {
+	e, err := r.srv.registry.find(context.Background(), r.id)
+	if err != nil {
+		return
 	}
-	var conns []*Connection
-	live.do(func() {
-		for _, m := range live.members {
-			conns = append(conns, m.conn)
-		}
-	})
-	return conns
+	defer r.srv.registry.release(e)
+	e.room.do(func() { fn(e.room) })
 }
 
-// with runs fn in the goroutine of the live room.
-func (r *Room) with(ctx context.Context, fn func(*room)) error {
-	p := r.srv.router.parties[r.id.party]
-	e, err := r.srv.registry.acquire(ctx, r.id, func(e *entry) (*room, error) { return r.srv.loadRoom(p, e) })
+// withDocument runs fn in the goroutine of the room, with its document loaded.
+func (r *Room) withDocument(ctx context.Context, fn func(*documentRoom)) error {
+	if r.party.Document == nil {
+		return ErrNotDocument
+	}
+	e, err := r.srv.registry.acquire(ctx, r.party, r.id)
 	if err != nil {
 		return err
 	}
 	defer r.srv.registry.release(e)
-	if !e.room.do(func() { fn(e.room) }) {
-		return errRoomEnded
-	}
-	return nil
+	return e.room.awake(ctx, fn)
 }
 
 func contains(conns []*Connection, c *Connection) bool {
@@ -136,45 +211,11 @@ func contains(conns []*Connection, c *Connection) bool {
 	return false
 }
 
-// Connection is a client's connection to a room. It is safe for concurrent use.
-type Connection struct {
-	id       string
-	uri      string
-	addr     string
-	room     *Room
-	identity gate.Identity
-	member   *member
-
-	ended <-chan struct{}
-	end   context.CancelFunc
-}
-
-// ID returns the connection id: the client's _pk, or a random one. A client
-// that reconnects uses the same, so two connections may share one for a while.
-func (c *Connection) ID() string { return c.id }
-
-// URI returns the URL of the upgrade request. It holds what the client put into
-// its query, tokens included: do not log it.
-func (c *Connection) URI() string { return c.uri }
-
-// RemoteAddr returns the client's address.
-func (c *Connection) RemoteAddr() string { return c.addr }
-
-// Room returns the room of the connection.
-func (c *Connection) Room() *Room { return c.room }
-
-// Identity returns who the gate says this is.
-func (c *Connection) Identity() gate.Identity { return c.identity }
-
-// Close ends the connection with a close code and a reason of at most 123
-// bytes. It returns at once.
-func (c *Connection) Close(code int, reason string) { c.member.peer.close(code, reason) }
-
-// Done is closed when the connection has ended.
-func (c *Connection) Done() <-chan struct{} { return c.ended }
-
-func (c *Connection) sendText(text string) {
-	if c.member.speaksText.Load() {
-		c.member.peer.push(newFrame(opText, kindCustom, []byte(text), nil))
+func containsID(ids []string, id string) bool {
+	for _, x := range ids {
+		if x == id {
+			return true
+		}
 	}
+	return false
 }

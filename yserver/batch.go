@@ -48,7 +48,7 @@ type held struct {
 
 // add puts an accepted update into the batch being gathered. src is the buffer
 // that the update came in; it belongs to the room.
-func (r *room) add(from *member, a ydoc.Applied, src []byte) {
+func (r *documentRoom) add(from *member, a ydoc.Applied, src []byte) {
 	data := keep(a.New, src)
 	if a.Released {
 		from = nil
@@ -177,7 +177,7 @@ func mergeUpdates(parts [][]byte) []byte {
 
 // fanOut sends the batch: at once to those who sent none of it, to the senders
 // as splitAfter describes.
-func (r *room) fanOut() {
+func (r *documentRoom) fanOut() {
 	b := r.batch
 	if len(b.items) == 0 {
 		return
@@ -209,7 +209,7 @@ func (r *room) fanOut() {
 }
 
 // await remembers that a member waits for a commit.
-func (r *room) await(m *member) {
+func (r *documentRoom) await(m *member) {
 	if !m.waits {
 		m.waits = true
 		r.waiting = append(r.waiting, m)
@@ -217,7 +217,7 @@ func (r *room) await(m *member) {
 }
 
 // releaseWaiting sends what the last commit has set free.
-func (r *room) releaseWaiting() {
+func (r *documentRoom) releaseWaiting() {
 	still := r.waiting[:0]
 	for _, m := range r.waiting {
 		if r.release(m) {
@@ -232,7 +232,7 @@ func (r *room) releaseWaiting() {
 
 // release sends the front of what is held for m, in order, and reports whether
 // anything is left.
-func (r *room) release(m *member) bool {
+func (r *documentRoom) release(m *member) bool {
 	if m.gone {
 		return false
 	}
@@ -244,7 +244,7 @@ func (r *room) release(m *member) bool {
 }
 
 // ready moves what is committed from the front of q to fs.
-func (r *room) ready(fs []*frame, m *member, q []held) ([]*frame, []held) {
+func (r *documentRoom) ready(fs []*frame, m *member, q []held) ([]*frame, []held) {
 	n := 0
 	for n < len(q) && q[n].gen <= r.journal.committed {
 		fs = append(fs, q[n].open(m))
@@ -265,7 +265,7 @@ func (h held) open(m *member) *frame {
 	}
 }
 
-func (r *room) pushAll(m *member, fs []*frame) {
+func (r *documentRoom) pushAll(m *member, fs []*frame) {
 	if len(fs) > 0 {
 		m.peer.push(fs...)
 	}
@@ -274,7 +274,7 @@ func (r *room) pushAll(m *member, fs []*frame) {
 }
 
 // splitWaiting gives senders that waited long enough what the others wrote.
-func (r *room) splitWaiting() {
+func (r *documentRoom) splitWaiting() {
 	for _, m := range r.waiting {
 		if !m.gone {
 			r.split(m)
@@ -284,7 +284,7 @@ func (r *room) splitWaiting() {
 
 // split sends the front of m.main without what m wrote itself; that becomes an
 // acknowledgement. It stops at the first thing that must wait as a whole.
-func (r *room) split(m *member) {
+func (r *documentRoom) split(m *member) {
 	fs, n := r.frames[:0], 0
 	for ; n < len(m.main); n++ {
 		h := m.main[n]
@@ -321,7 +321,7 @@ func dropFront(q []held, n int) []held {
 }
 
 // send gives m a frame behind what it waits for, after generation gen.
-func (r *room) send(m *member, h held) {
+func (r *documentRoom) send(m *member, h held) {
 	if h.gen <= r.journal.committed && len(m.main) == 0 {
 		m.peer.push(h.frame)
 		return

@@ -15,6 +15,9 @@ type counters struct {
 	refusedWrites atomic.Int64
 	roomPanics    atomic.Int64
 	hookPanics    atomic.Int64
+	hookErrors    atomic.Int64
+	hooksStuck    atomic.Int64
+	hibernations  atomic.Int64
 	closes        atomic.Int64
 	uncleanCloses atomic.Int64
 }
@@ -41,6 +44,9 @@ type Stats struct {
 	RefusedWrites int64 // writes of read-only connections
 	RoomPanics    int64
 	HookPanics    int64
+	HookErrors    int64 // errors that hooks returned
+	HooksStuck    int64 // hooks that did not return, and cost their room
+	Hibernations  int64 // rooms taken out of memory with their connections open
 	Closes        int64 // connections that ended
 	UncleanCloses int64 // of these, without a closing handshake
 	QueuedBytes   int64 // what waits to be written to peers now
@@ -68,6 +74,9 @@ func (s *Server) Stats() Stats {
 		RefusedWrites: c.refusedWrites.Load(),
 		RoomPanics:    c.roomPanics.Load(),
 		HookPanics:    c.hookPanics.Load(),
+		HookErrors:    c.hookErrors.Load(),
+		HooksStuck:    c.hooksStuck.Load(),
+		Hibernations:  c.hibernations.Load(),
 		Closes:        c.closes.Load(),
 		UncleanCloses: c.uncleanCloses.Load(),
 	}

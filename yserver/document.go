@@ -26,7 +26,7 @@ type asking struct {
 
 // greet sends what a document room says first, as y-partyserver's onConnect:
 // step 1, then all presence in one frame if there is any.
-func (r *room) greet(m *member) {
+func (r *documentRoom) greet(m *member) {
 	sv := protocol.AppendSyncStep1(nil, r.doc.StateVector())
 	r.send(m, held{gen: r.journal.latest(), frame: newFrame(opBinary, kindReply, sv, nil)})
 	if f := r.presence.all(); f != nil {
@@ -38,7 +38,7 @@ func (r *room) greet(m *member) {
 // activate lets a member have the updates of others. Before it has asked with
 // step 1 they would open gaps in its document; the answer has them all. A member
 // that never asks gets what it lacks since it joined in one update.
-func (r *room) activate(m *member) {
+func (r *documentRoom) activate(m *member) {
 	if m.synced || m.gone {
 		return
 	}
@@ -53,7 +53,7 @@ func (r *room) activate(m *member) {
 }
 
 // activateAll activates the members that have been here long enough.
-func (r *room) activateAll() {
+func (r *documentRoom) activateAll() {
 	for _, m := range r.members {
 		if m.synced {
 			continue
@@ -67,7 +67,7 @@ func (r *room) activateAll() {
 }
 
 // handleSync takes a sync message.
-func (r *room) handleSync(m *member, msg protocol.Message) {
+func (r *documentRoom) handleSync(m *member, msg protocol.Message) {
 	if msg.Sync != protocol.SyncStep1 {
 		r.activate(m)
 	}
@@ -86,7 +86,7 @@ func (r *room) handleSync(m *member, msg protocol.Message) {
 // answerStep1 replies with what the state vector misses. The reply tells the
 // peer what the server has, so it waits for what is not committed yet; what it
 // says is settled now, so that a busy room answers too.
-func (r *room) answerStep1(m *member, sv []byte) {
+func (r *documentRoom) answerStep1(m *member, sv []byte) {
 	f, err := r.step2(sv)
 	if err != nil {
 		r.srv.counters.badFrames.Add(1)
@@ -102,7 +102,7 @@ func (r *room) answerStep1(m *member, sv []byte) {
 
 // step2 frames the answer to a state vector. All clients that come with nothing
 // share one copy of the document, until it changes.
-func (r *room) step2(sv []byte) (*frame, error) {
+func (r *documentRoom) step2(sv []byte) (*frame, error) {
 	if len(sv) == 1 && sv[0] == 0 {
 		if state := r.doc.State(); r.state == nil || !aliases(state, r.stateBody) {
 			r.stateBody = state
@@ -119,7 +119,7 @@ func (r *room) step2(sv []byte) (*frame, error) {
 
 // applyFrom takes a client's update: into the document, into the log and into
 // the batch. It reports whether the peer should be asked for what we lack.
-func (r *room) applyFrom(m *member, u []byte) (ask bool) {
+func (r *documentRoom) applyFrom(m *member, u []byte) (ask bool) {
 	if m.readOnly.Load() {
 		m.tellReadOnly("")
 		return false
@@ -138,7 +138,7 @@ func (r *room) applyFrom(m *member, u []byte) (ask bool) {
 }
 
 // take enters what an update changed into the log and the batch.
-func (r *room) take(from *member, applied ydoc.Applied, src []byte) {
+func (r *documentRoom) take(from *member, applied ydoc.Applied, src []byte) {
 	if applied.Log != nil {
 		r.logUpdate(keep(applied.Log, src), applied.From)
 	}
@@ -158,7 +158,7 @@ func (r *room) take(from *member, applied ydoc.Applied, src []byte) {
 // ask sends step 1 to a peer whose update needs what we lack: the peer has it.
 // Only an update asks, never a step 2, or a client that itself waits for what
 // nobody has would be asked for ever.
-func (r *room) ask(m *member) {
+func (r *documentRoom) ask(m *member) {
 	if !m.asked.at.IsZero() && m.asked.released == r.journal.released && r.now.Sub(m.asked.at) < askAgain {
 		return
 	}
@@ -170,7 +170,7 @@ func (r *room) ask(m *member) {
 // overLimit refuses a well-formed update that a limit forbids, in a way that
 // the client learns of: from now on it reads only. A document at its limit is
 // read-only for everybody.
-func (r *room) overLimit(m *member, err error) {
+func (r *documentRoom) overLimit(m *member, err error) {
 	r.srv.counters.overLimit.Add(1)
 	limit := "limit"
 	var le *ydoc.LimitError
@@ -185,7 +185,7 @@ func (r *room) overLimit(m *member, err error) {
 
 // handleSyncStatus echoes the payload once everything that the peer sent
 // before is committed. That is how an application shows "saved".
-func (r *room) handleSyncStatus(m *member, payload []byte) {
+func (r *documentRoom) handleSyncStatus(m *member, payload []byte) {
 	if m.batch == r.serial {
 		r.flushBatch() // its echo comes before
 	}
@@ -204,7 +204,7 @@ func (r *room) handleSyncStatus(m *member, payload []byte) {
 
 // catchUp sends a peer that was conflated what it lost, in one update, and
 // presence as it is now.
-func (r *room) catchUp(m *member) {
+func (r *documentRoom) catchUp(m *member) {
 	if m.gone {
 		return
 	}

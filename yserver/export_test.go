@@ -43,9 +43,10 @@ func RefuseAll(context.Context, *gate.Request) (gate.Decision, error) {
 // PanicIn makes the goroutine of a live room panic.
 func PanicIn(tb testing.TB, s *Server, party, room string) {
 	tb.Helper()
-	r := s.registry.find(roomID{party, room})
-	if r == nil {
+	e, err := s.registry.find(tb.Context(), roomID{party, room})
+	if err != nil {
 		tb.Fatalf("room %s/%s is not live", party, room)
 	}
-	r.post(func() { panic("made by a test") })
+	defer s.registry.release(e)
+	e.room.post(func() { panic("made by a test") })
 }

@@ -48,7 +48,7 @@ func (f *fold) tail(rows int, bytes int64) {
 
 // startFold compacts the document beside the room when the log has grown
 // enough. The room goes on meanwhile; what comes is appended behind.
-func (r *room) startFold() {
+func (r *documentRoom) startFold() {
 	f := &r.fold
 	if f.running || !f.due(r.docBytes) {
 		return
@@ -67,7 +67,7 @@ func (r *room) startFold() {
 // compact makes a snapshot, proves that it is the document, and stores it in
 // place of the rows up to upTo. The snapshot may hold more than those rows: what
 // was accepted and not yet committed. Applying it again changes nothing.
-func (r *room) compact(frozen *ydoc.Frozen, epoch persist.Epoch, upTo persist.Seq) (c *ydoc.Compacted, err error) {
+func (r *documentRoom) compact(frozen *ydoc.Frozen, epoch persist.Epoch, upTo persist.Seq) (c *ydoc.Compacted, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("panic while compacting: %v", v)
@@ -90,7 +90,7 @@ func (r *room) compact(frozen *ydoc.Frozen, epoch persist.Epoch, upTo persist.Se
 }
 
 // folded takes the outcome.
-func (r *room) folded(c *ydoc.Compacted, rows int, bytes int64, err error) {
+func (r *documentRoom) folded(c *ydoc.Compacted, rows int, bytes int64, err error) {
 	f, d := &r.fold, r.party.Document
 	f.running = false
 	if err != nil {

@@ -3,6 +3,7 @@ package yserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -52,6 +53,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, rt, unavailable("DRAINING", "the server is restarting", time.Second))
 		return
 	}
+	if r = s.before(w, r, rt, upgrade); r == nil {
+		return
+	}
 	decision, err := s.admit(r, rt)
 	switch {
 	case err != nil:
@@ -59,7 +63,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case upgrade:
 		s.connect(w, r, rt, decision)
 	default:
-		plain(w, http.StatusNotFound, "Not implemented")
+		s.request(w, r, rt, decision)
 	}
 }
 
@@ -71,6 +75,42 @@ func (s *Server) admit(r *http.Request, rt route) (gate.Decision, error) {
 	return rt.party.Access(r.Context(), &gate.Request{HTTP: r, Party: rt.party.Name, Room: rt.room})
 }
 
+// before asks the hooks of the party that come before the gate.
+func (s *Server) before(w http.ResponseWriter, r *http.Request, rt route, upgrade bool) *http.Request {
+	hook := rt.party.OnBeforeRequest
+	if upgrade {
+		hook = rt.party.OnBeforeConnect
+	}
+	if hook == nil {
+		return r
+	}
+	next, err := s.callBefore(hook, r, Lobby{Party: rt.party.Name, Room: rt.room})
+	var refusal *gate.Refusal
+	switch {
+	case errors.As(err, &refusal):
+		s.refuse(w, r, rt, refusal)
+		return nil
+	case err != nil:
+		s.counters.hookErrors.Add(1)
+		s.log.Warn("hook failed", "hook", "OnBefore", "party", rt.party.Name, "room", rt.room, "err", err)
+		s.refuse(w, r, rt, &gate.Refusal{Status: http.StatusInternalServerError, Layer: gate.LayerAccess, Code: "INTERNAL", Message: "internal error"})
+		return nil
+	case next == nil:
+		return r
+	}
+	return next
+}
+
+func (s *Server) callBefore(hook BeforeHook, r *http.Request, lobby Lobby) (next *http.Request, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.counters.hookPanics.Add(1)
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	return hook(r, lobby)
+}
+
 // connect loads the room, upgrades the request and joins.
 func (s *Server) connect(w http.ResponseWriter, r *http.Request, rt route, d gate.Decision) {
 	addr := s.cfg.ClientAddr(r)
@@ -78,36 +118,56 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request, rt route, d gat
 		s.refuse(w, r, rt, unavailable("TOO_MANY_CONNECTIONS", "too many connections", 5*time.Second))
 		return
 	}
-	id := roomID{rt.party.Name, rt.room}
-	e, err := s.registry.acquire(r.Context(), id, func(e *entry) (*room, error) { return s.loadRoom(rt.party, e) })
+	e, err := s.registry.acquire(r.Context(), rt.party, roomID{rt.party.Name, rt.room})
 	if err != nil {
 		s.released(addr)
 		s.refuseLoad(w, r, rt, err)
 		return
 	}
 	defer s.registry.release(e)
-	m := newMember(e.room, rt, r, d, addr)
-	m.peer, err = rt.party.sockets.accept(w, r, acceptOptions{receiver: m, keepalive: true})
+	m := newMember(s, e, rt, r, d, addr)
+	if err := e.room.prepare(r.Context(), m, r, m.speaksText.Load()); err != nil {
+		s.released(addr)
+		m.conn.end()
+		s.refuseSetup(w, r, rt, m, err)
+		return
+	}
+	m.peer, err = rt.party.sockets.accept(w, r, acceptOptions{receiver: m, keepalive: rt.party.Document != nil})
 	if err != nil {
 		s.released(addr)
 		m.conn.end()
-		unavailable("UPGRADE_FAILED", "the connection cannot be upgraded now", time.Second).Write(w)
+		unavailable("UPGRADE_FAILED", "the connection cannot be upgraded now", closeRetry).Write(w)
 		return
 	}
-	if err := e.room.join(m); err != nil {
-		m.peer.close(closeTryLater, err.Error())
-	}
+	s.enter(e.room, m, r)
 	m.peer.start()
 }
 
+// enter makes a member one of the room's; whatever goes wrong is told by the
+// close code of the connection, which is not yet open for the client.
+func (s *Server) enter(room *room, m *member, r *http.Request) {
+	connected := make(chan error, 1)
+	if err := room.join(m, room.connectHook(m, r, connected)); err != nil {
+		m.peer.close(closeTryLater, err.Error())
+		return
+	}
+	select {
+	case err := <-connected:
+		if err != nil {
+			sayFailed(m.peer, m)
+		}
+	case <-m.peer.closed():
+	}
+}
+
 // newMember makes the member of a request that was admitted.
-func newMember(room *room, rt route, r *http.Request, d gate.Decision, addr string) *member {
+func newMember(s *Server, e *entry, rt route, r *http.Request, d gate.Decision, addr string) *member {
 	query := r.URL.Query()
 	id := query.Get("_pk")
 	lifetime, end := context.WithCancel(context.Background())
-	m := &member{room: room, ymnt: rt.ymnt, lifetime: lifetime, gone: true}
+	m := &member{srv: s, party: rt.party, entry: e, ymnt: rt.ymnt, lifetime: lifetime, gone: true}
 	m.conn = &Connection{
-		id: id, uri: requestURI(r), addr: addr, room: room.api, identity: d.Identity,
+		id: id, uri: requestURI(r), addr: addr, room: e.room.api, identity: d.Identity,
 		member: m, ended: lifetime.Done(), end: end,
 	}
 	if id == "" {
@@ -168,7 +228,7 @@ func (s *Server) refuseLoad(w http.ResponseWriter, r *http.Request, rt route, er
 	case errors.Is(err, persist.ErrDeleted):
 		s.refuse(w, r, rt, &gate.Refusal{Status: http.StatusGone, Layer: gate.LayerValidation, Code: "DELETED", Message: "the document was deleted"})
 	case rt.ymnt:
-		s.closeAtOnce(w, r, rt, closeTryLater, "the document cannot be loaded now")
+		s.closeAtOnce(w, r, rt, closeTryLater, "the room cannot be loaded now")
 	default:
 		unavailable("LOAD_FAILED", "the room cannot be loaded now", time.Second).Write(w)
 	}
@@ -178,7 +238,7 @@ func (s *Server) refuseLoad(w http.ResponseWriter, r *http.Request, rt route, er
 func (s *Server) closeAtOnce(w http.ResponseWriter, r *http.Request, rt route, code int, reason string) {
 	p, err := rt.party.sockets.accept(w, r, acceptOptions{receiver: strangers{}})
 	if err != nil {
-		unavailable("UPGRADE_FAILED", "the connection cannot be upgraded now", time.Second).Write(w)
+		unavailable("UPGRADE_FAILED", "the connection cannot be upgraded now", closeRetry).Write(w)
 		return
 	}
 	p.close(code, reason)

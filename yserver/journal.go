@@ -100,13 +100,13 @@ func clockOf(sv []update.ID, client uint64) uint64 {
 }
 
 // logUpdate puts an accepted update into the next append.
-func (r *room) logUpdate(row []byte, from []update.ID) {
+func (r *documentRoom) logUpdate(row []byte, from []update.ID) {
 	r.journal.gathering.add(row, from)
 	r.srv.counters.pendingBytes.Add(int64(len(row)))
 }
 
 // append starts an append when there is something and none is under way.
-func (r *room) append() {
+func (r *documentRoom) append() {
 	j := &r.journal
 	if j.inFlight || len(j.gathering.rows) == 0 {
 		return
@@ -126,21 +126,21 @@ func (r *room) append() {
 }
 
 // submit gives the append under way to the committer.
-func (r *room) submit() {
+func (r *documentRoom) submit() {
 	j := &r.journal
 	j.asked = true
 	r.srv.committer.submit(persist.Append{Key: r.key, Epoch: j.epoch, After: j.seq, Updates: j.flight.rows}, r.commits)
 }
 
 // resubmit tries again after a failure.
-func (r *room) resubmit() {
+func (r *documentRoom) resubmit() {
 	if r.journal.inFlight && !r.journal.asked {
 		r.submit()
 	}
 }
 
 // committed takes the outcome of an append.
-func (r *room) committed(c commit) {
+func (r *documentRoom) committed(c commit) {
 	j := &r.journal
 	j.asked = false
 	switch {
@@ -158,7 +158,7 @@ func (r *room) committed(c commit) {
 }
 
 // stored ends the append under way: its generation is committed.
-func (r *room) stored(seq persist.Seq) {
+func (r *documentRoom) stored(seq persist.Seq) {
 	j := &r.journal
 	rows, bytes := len(j.flight.rows), j.flight.bytes
 	j.seq = seq
@@ -175,7 +175,7 @@ func (r *room) stored(seq persist.Seq) {
 
 // retryAppend waits and tries the same rows again. Nothing is dropped: they
 // stay in memory, and whoever waits for them is told nothing.
-func (r *room) retryAppend() {
+func (r *documentRoom) retryAppend() {
 	j := &r.journal
 	j.retry = min(max(2*j.retry, retryFirst), retryMost)
 	r.timers.at(dueRetry, r.now.Add(j.retry))
@@ -187,7 +187,7 @@ func (r *room) retryAppend() {
 // answerClean answers, while the store fails, the peers that claim nothing
 // which only this process has: they may read and write on, and nobody tells
 // them that anything is stored.
-func (r *room) answerClean() {
+func (r *documentRoom) answerClean() {
 	for _, m := range r.waiting {
 		for i, h := range m.main {
 			if h.sv == nil {
@@ -210,7 +210,7 @@ func (r *room) answerClean() {
 // readBack looks what is in the log behind our position. Rows that equal ours
 // are ours: a commit whose answer got lost. Others were written by another
 // server on the same store; they are taken in like a client's.
-func (r *room) readBack() {
+func (r *documentRoom) readBack() {
 	j := &r.journal
 	j.conflicts++
 	after := j.seq
@@ -224,7 +224,7 @@ func (r *room) readBack() {
 
 // rowsAfter reads the log behind a position. When another server has folded a
 // part of it, the snapshot stands for that part.
-func (r *room) rowsAfter(ctx context.Context, after persist.Seq) ([]persist.Update, error) {
+func (r *documentRoom) rowsAfter(ctx context.Context, after persist.Seq) ([]persist.Update, error) {
 	rows, err := r.srv.cfg.Store.LoadAfter(ctx, r.key, after)
 	if !errors.Is(err, persist.ErrStale) {
 		return rows, err
@@ -236,7 +236,7 @@ func (r *room) rowsAfter(ctx context.Context, after persist.Seq) ([]persist.Upda
 	return append([]persist.Update{{Seq: d.Snapshot.Seq, Data: d.Snapshot.Data}}, d.Tail...), nil
 }
 
-func (r *room) takeIn(rows []persist.Update, err error) {
+func (r *documentRoom) takeIn(rows []persist.Update, err error) {
 	j := &r.journal
 	if err != nil {
 		r.retryAppend()
@@ -267,7 +267,7 @@ func (r *room) takeIn(rows []persist.Update, err error) {
 }
 
 // isOurs reports whether rows begin with the append under way.
-func (r *room) isOurs(rows []persist.Update) bool {
+func (r *documentRoom) isOurs(rows []persist.Update) bool {
 	ours := r.journal.flight.rows
 	if len(rows) < len(ours) {
 		return false
@@ -281,14 +281,14 @@ func (r *room) isOurs(rows []persist.Update) bool {
 }
 
 // forgetLog drops what was not committed, for a document that is no more.
-func (r *room) forgetLog() {
+func (r *documentRoom) forgetLog() {
 	r.srv.counters.pendingBytes.Add(-r.journal.bytes())
 	r.journal.gathering, r.journal.flight, r.journal.inFlight = entries{}, entries{}, false
 }
 
 // whenCommitted calls fn in the room's goroutine once everything accepted so
 // far is stored.
-func (r *room) whenCommitted(fn func()) {
+func (r *documentRoom) whenCommitted(fn func()) {
 	if gen := r.journal.latest(); gen > r.journal.committed {
 		r.journal.watchers = append(r.journal.watchers, watcher{gen, fn})
 		return

@@ -22,21 +22,24 @@ type loaded struct {
 	tailBytes int64
 }
 
-// loadRoom loads the document of a room and starts the room.
-func (s *Server) loadRoom(p *party, e *entry) (*room, error) {
-	if s.counters.documentBytes.Load() > s.cfg.Limits.DocumentBytes {
-		return nil, errTooManyBytes
+// loadRoom loads what a room needs before anybody is let in, and starts it. One
+// that hibernated (d) gets its members back; its document can wait.
+func (s *Server) loadRoom(p *party, e *entry, d *dormant) (*room, error) {
+	var (
+		r   *room
+		err error
+	)
+	if p.Document != nil {
+		r, err = s.loadDocumentRoom(p, e, d)
+	} else {
+		r, err = s.loadMessageRoom(p, e, d)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.LoadTimeout)
-	defer cancel()
-	l, err := s.loadDocument(ctx, p, e.id)
 	if err != nil {
-		s.counters.loadFailures.Add(1)
-		s.log.Error("room cannot be loaded", "party", e.id.party, "room", e.id.room, "err", err)
 		return nil, err
 	}
-	s.counters.loads.Add(1)
-	r := newRoom(s, p, e, l)
+	if d != nil {
+		r.revive(d)
+	}
 	s.rooms.Add(1)
 	go func() {
 		defer s.rooms.Done()
@@ -45,7 +48,42 @@ func (s *Server) loadRoom(p *party, e *entry) (*room, error) {
 	return r, nil
 }
 
-func (s *Server) loadDocument(ctx context.Context, p *party, id roomID) (loaded, error) {
+func (s *Server) loadDocumentRoom(p *party, e *entry, d *dormant) (*room, error) {
+	if d != nil {
+		r := newDocumentRoom(s, p, e)
+		r.presence = d.kept.(presence)
+		if last := d.events; last.Before(r.used) {
+			r.used = last
+		}
+		return r.room, nil
+	}
+	l, err := s.loadDocument(p, e.id)
+	if err != nil {
+		return nil, err
+	}
+	r := newDocumentRoom(s, p, e)
+	r.open(l)
+	return r.room, nil
+}
+
+// loadDocument loads a document, or says in the log why it cannot.
+func (s *Server) loadDocument(p *party, id roomID) (l loaded, err error) {
+	if s.counters.documentBytes.Load() > s.cfg.Limits.DocumentBytes {
+		return loaded{}, errTooManyBytes
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.LoadTimeout)
+	defer cancel()
+	if l, err = s.fetch(ctx, p, id); err != nil {
+		s.counters.loadFailures.Add(1)
+		s.log.Error("document cannot be loaded", "party", id.party, "room", id.room, "err", err)
+		return loaded{}, err
+	}
+	s.counters.loads.Add(1)
+	return l, nil
+}
+
+// fetch loads a document from the store, and gives a new one its content.
+func (s *Server) fetch(ctx context.Context, p *party, id roomID) (loaded, error) {
 	key := persist.Key{Party: id.party, Room: id.room}
 	stored, err := s.cfg.Store.Load(ctx, key)
 	if err != nil {
@@ -111,7 +149,7 @@ func (s *Server) callOnLoad(ctx context.Context, p *party, id roomID) (seed []by
 			err = fmt.Errorf("panic: %v", v)
 		}
 	}()
-	return p.Document.OnLoad(ctx, &Room{srv: s, id: id})
+	return p.Document.OnLoad(ctx, &Room{srv: s, party: p, id: id})
 }
 
 // seed stores the initial content of a new document, before anybody is let in.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/time/rate"
 
@@ -11,10 +12,13 @@ import (
 	"github.com/yserverd/yserverd/protocol/update"
 )
 
-// member is a connection as its room sees it.
+// member is a connection as its room sees it. It lives on while the room
+// hibernates.
 type member struct {
 	// Static after construction.
-	room     *room
+	srv      *Server
+	party    *party
+	entry    *entry
 	conn     *Connection
 	peer     *peer
 	ymnt     bool // a y-websocket client: no text frames, presence times out
@@ -22,24 +26,28 @@ type member struct {
 	lifetime context.Context // ends with the socket
 
 	// Atomic.
-	speaksText atomic.Bool // it has _pk, or sent text: it knows text frames
-	readOnly   atomic.Bool // by the gate, or by a limit
+	live       atomic.Pointer[room] // nil while the room hibernates
+	speaksText atomic.Bool          // it has _pk, or sent text: it knows text frames
+	readOnly   atomic.Bool          // by the gate, or by a limit
 
 	// Owned by the room's goroutine.
-	index    int
-	gone     bool // not, or no longer, one of room.members
-	told     bool // that it may not write
-	joined   time.Time
-	synced   bool        // it gets updates; see activate
-	lacks    []update.ID // the first clocks that it did not get, while not synced
-	missed   bool        // it did not get something, deletes perhaps
-	asked    asking      // step 1 sent because of what it knows and we lack
-	batch    uint64      // the serial of the last batch that it sent something of
-	main     []held      // what it gets in order, behind a commit
-	acks     []held      // what tells it that its own is stored
-	waits    bool        // it is in room.waiting
-	presence int         // ids that it owns
-	reason   string      // why it may not write
+	index     int
+	order     uint64
+	older     *member // see memberIndex
+	gone      bool    // not, or no longer, one of room.members
+	connected bool    // OnConnect was called, so OnClose will be
+	told      bool    // that it may not write
+	joined    time.Time
+	synced    bool        // it gets updates; see activate
+	lacks     []update.ID // the first clocks that it did not get, while not synced
+	missed    bool        // it did not get something, deletes perhaps
+	asked     asking      // step 1 sent because of what it knows and we lack
+	batch     uint64      // the serial of the last batch that it sent something of
+	main      []held      // what it gets in order, behind a commit
+	acks      []held      // what tells it that its own is stored
+	waits     bool        // it is in room.waiting
+	presence  int         // ids that it owns
+	reason    string      // why it may not write
 }
 
 // receive is called by the reader of the peer, in order. It returns once the
@@ -50,17 +58,25 @@ func (m *member) receive(_ *peer, binary bool, msg []byte) {
 			return
 		}
 	}
-	if binary {
-		m.receiveBinary(msg)
+	if !binary && !utf8.Valid(msg) {
+		// Sent on it would end the connections of those who get it.
+		m.peer.refuse(closeInvalidPayload, "text is not UTF-8")
 		return
 	}
-	m.receiveText(msg)
+	switch {
+	case m.party.Document == nil:
+		m.receiveMessage(Payload{Binary: binary, Data: msg})
+	case binary:
+		m.receiveBinary(msg)
+	default:
+		m.receiveText(msg)
+	}
 }
 
 func (m *member) receiveBinary(frame []byte) {
 	msg, err := protocol.Parse(frame)
 	if err != nil {
-		m.room.srv.counters.badFrames.Add(1)
+		m.srv.counters.badFrames.Add(1)
 		return
 	}
 	switch msg.Type {
@@ -73,11 +89,7 @@ func (m *member) receiveBinary(frame []byte) {
 	default:
 		return
 	}
-	select {
-	case m.room.inbox <- message{from: m, msg: msg}:
-	case <-m.room.done:
-	case <-m.peer.closed():
-	}
+	m.deliver(message{from: m, doc: msg})
 }
 
 // mayNotWrite asks the hook on every message, as y-partyserver does.
@@ -85,18 +97,18 @@ func (m *member) mayNotWrite() bool {
 	if m.readOnly.Load() {
 		return true
 	}
-	hook := m.room.party.Document.IsReadOnly
+	hook := m.party.Document.IsReadOnly
 	return hook != nil && hook(m.conn)
 }
 
 // refuseWrite drops what a read-only client sent and lets it know, once. The
 // empty step 2 that answers our step 1 is no attempt to write.
 func (m *member) refuseWrite(update []byte) {
-	m.room.srv.counters.refusedWrites.Add(1)
+	m.srv.counters.refusedWrites.Add(1)
 	if isEmptyUpdate(update) {
 		return
 	}
-	m.room.post(func() { m.tellReadOnly("") })
+	m.tell(func(*room) { m.tellReadOnly("") })
 }
 
 // tellReadOnly sends the y-protocols auth message, once per connection.
@@ -114,29 +126,40 @@ func (m *member) tellReadOnly(reason string) {
 	m.peer.push(newFrame(opBinary, kindReply, protocol.AppendPermissionDenied(nil, reason), nil))
 }
 
+// receiveText takes a text frame of a document's client: a custom message.
 func (m *member) receiveText(text []byte) {
 	m.speaksText.Store(true)
 	custom, ok := protocol.ParseCustom(text)
-	hook := m.room.party.Document.OnCustomMessage
-	if !ok || hook == nil {
-		return
+	if ok && (m.party.Document.OnCustomMessage != nil || m.party.New != nil) {
+		m.deliver(message{from: m, payload: Payload{Data: custom}, slot: true})
 	}
-	payload := string(custom)
-	m.room.hooks.put(m.lifetime, func() { hook(m.conn, payload) })
+}
+
+// receiveMessage takes a message of a message room.
+func (m *member) receiveMessage(p Payload) {
+	m.deliver(message{from: m, payload: p, slot: m.party.New != nil})
 }
 
 // drained is called when everything that waited for a conflated peer has been
 // written: it gets what it missed in one piece.
 func (m *member) drained(_ *peer) {
-	m.room.post(func() { m.room.catchUp(m) })
+	m.tell(func(r *room) {
+		if doc, ok := r.kind.(*documentRoom); ok {
+			doc.wake(func(err error) {
+				if err == nil {
+					doc.catchUp(m)
+				}
+			})
+		}
+	})
 }
 
 // left is called once, after the last receive.
 func (m *member) left(_ *peer, c closeInfo) {
-	m.room.srv.counters.closed(c)
+	m.srv.counters.closed(c)
 	m.conn.end()
-	m.room.srv.released(m.conn.addr)
-	m.room.post(func() { m.room.leave(m) })
+	m.srv.released(m.conn.addr)
+	m.tell(func(r *room) { r.goodbye(m, c) })
 }
 
 func isEmptyUpdate(u []byte) bool {

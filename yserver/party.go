@@ -3,6 +3,7 @@ package yserver
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -18,9 +19,19 @@ type Party struct {
 	// Access decides who may open a room, before the room is touched and before
 	// the upgrade. Required: [gate.Public] admits everybody.
 	Access gate.Rule
-	// Document makes it a party of Yjs documents. Required, for now the only
-	// type of party.
+	// Document makes it a party of Yjs documents.
 	Document *Document
+	// Message makes it a party of message rooms. Exactly one of Document and
+	// Message has to be set.
+	Message *Message
+	// New makes the live value of a room: see [Starter] and the other hooks for
+	// what it may implement. It must not block. Nil means a party without code.
+	New func(room *Room) any
+	// OnBeforeConnect is asked before an upgrade, and OnBeforeRequest before any
+	// other request, before the gate and before there is a room. They may refuse,
+	// best with a *gate.Refusal (another error is 500), or return a request with
+	// more in its context; they never admit. They must be safe for concurrent use.
+	OnBeforeConnect, OnBeforeRequest BeforeHook
 	// YWebSocket also serves the rooms to y-websocket clients below this path:
 	// the rest of the path, decoded once, is the room. Empty means no mount,
 	// "/" mounts at the root.
@@ -32,10 +43,23 @@ type Party struct {
 	// PingInterval is how often a silent socket is pinged; a peer that answers
 	// nothing is gone after two intervals and ten seconds. Zero means 25 s.
 	PingInterval time.Duration
+	// NoHibernation keeps the rooms in memory, with their live values, as long as
+	// somebody is connected (PartyServer's hibernate: false).
+	NoHibernation bool
+	// HibernateAfter is how long a room with connections stays in memory when
+	// nothing happens in it; heartbeats of presence do not count. Zero means
+	// 5 min.
+	HibernateAfter time.Duration
+	// HookTimeout is how long a hook may take. Zero means 30 s.
+	HookTimeout time.Duration
 	// UnloadAfter is how long a room without connections stays in memory. Zero
 	// means 30 s.
 	UnloadAfter time.Duration
 }
+
+// BeforeHook is asked about a request to a room that may not exist yet. It
+// returns the request to go on with; nil means the same.
+type BeforeHook func(r *http.Request, lobby Lobby) (*http.Request, error)
 
 // Document is what a party of Yjs documents may be told. All hooks are
 // optional. Hooks run beside the room: one that blocks delays neither its own
@@ -115,6 +139,7 @@ type Limits struct {
 	Pending       int64 // parked updates, whose causes are missing; 8 MiB
 	Uncommitted   int64 // accepted updates that wait for the store; 32 MiB
 	Nesting       int   // depth of a value; 512
+	Request       int64 // the body of a plain HTTP request; 4 MiB
 	Peers         int   // connections of a room; 2,000
 	PeerQueue     int64 // what waits for one peer; 4 MiB
 	Awareness     int64 // one presence state; 64 KiB
@@ -131,6 +156,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.Pending, 8<<20)
 	setDefault(&l.Uncommitted, 32<<20)
 	setDefault(&l.Nesting, 512)
+	setDefault(&l.Request, 4<<20)
 	setDefault(&l.Peers, 2000)
 	setDefault(&l.PeerQueue, 4<<20)
 	setDefault(&l.Awareness, 64<<10)
@@ -143,6 +169,8 @@ func (p Party) withDefaults() Party {
 	p.Limits = p.Limits.withDefaults()
 	setDefault(&p.PingInterval, 25*time.Second)
 	setDefault(&p.UnloadAfter, 30*time.Second)
+	setDefault(&p.HibernateAfter, 5*time.Minute)
+	setDefault(&p.HookTimeout, 30*time.Second)
 	if p.Document != nil {
 		d := p.Document.withDefaults()
 		p.Document = &d
@@ -165,8 +193,8 @@ func (p Party) validate() error {
 	if p.Name == "" || strings.ContainsAny(p.Name, "/?#%") {
 		return fmt.Errorf("party name %q: want one plain path segment", p.Name)
 	}
-	if p.Document == nil {
-		return fmt.Errorf("party %q: no room type: set Document", p.Name)
+	if (p.Document == nil) == (p.Message == nil) {
+		return fmt.Errorf("party %q: set one of Document and Message", p.Name)
 	}
 	if p.Access == nil {
 		return fmt.Errorf("party %q: no access rule: set Access (gate.Public admits everybody)", p.Name)
@@ -174,7 +202,10 @@ func (p Party) validate() error {
 	if p.YWebSocket != "" && !strings.HasPrefix(p.YWebSocket, "/") {
 		return fmt.Errorf("party %q: y-websocket path %q: want a leading slash", p.Name, p.YWebSocket)
 	}
-	if p.Document.Durability > DurabilityCommitted {
+	if p.YWebSocket != "" && p.Document == nil {
+		return fmt.Errorf("party %q: y-websocket path %q: a message room has no document", p.Name, p.YWebSocket)
+	}
+	if p.Document != nil && p.Document.Durability > DurabilityCommitted {
 		return fmt.Errorf("party %q: unknown durability %d", p.Name, p.Document.Durability)
 	}
 	return nil

@@ -37,7 +37,7 @@ func (p *presence) init(pt *party) {
 
 // handleAwareness takes a client's awareness update. What the merge rule
 // accepts is sent on, to everybody.
-func (r *room) handleAwareness(m *member, payload []byte) {
+func (r *documentRoom) handleAwareness(m *member, payload []byte) {
 	p := &r.presence
 	entries, err := protocol.ParseAwareness(p.entries[:0], payload, p.limits)
 	if err != nil {
@@ -54,7 +54,7 @@ func (r *room) handleAwareness(m *member, payload []byte) {
 // apply takes one entry. The last connection that sent a state for an id owns
 // it, whoever made it known first: that survives reconnects, and tabs that
 // relay each other.
-func (p *presence) apply(r *room, m *member, e protocol.AwarenessEntry) {
+func (p *presence) apply(r *documentRoom, m *member, e protocol.AwarenessEntry) {
 	if p.owners[e.Client] != m && !e.Gone() && m.presence >= r.party.Limits.AwarenessIDs {
 		r.srv.counters.overLimit.Add(1)
 		return
@@ -115,7 +115,7 @@ func (p *presence) remove(id uint64) {
 
 // flushPresence sends the newest states of the ids that changed: the first
 // after a pause at once, then at most one frame per interval.
-func (r *room) flushPresence() {
+func (r *documentRoom) flushPresence() {
 	p := &r.presence
 	if len(p.order) == 0 {
 		return
@@ -155,7 +155,7 @@ func awarenessFrame(update []byte) *frame {
 }
 
 // expirePresence removes what y-websocket clients did not renew.
-func (r *room) expirePresence() {
+func (r *documentRoom) expirePresence() {
 	p := &r.presence
 	for _, id := range p.table.Outdated(nil, r.now.Add(-presenceTimeout)) {
 		if owner := p.owners[id]; owner != nil && owner.ymnt {

@@ -17,7 +17,8 @@ type roomID struct{ party, room string }
 
 // registry has the rooms of a process: at most one live room per id.
 type registry struct {
-	max int
+	max    int
+	loader loader
 
 	mu      sync.Mutex
 	entries map[roomID]*entry // guarded by mu
@@ -25,73 +26,134 @@ type registry struct {
 	loading sync.WaitGroup
 }
 
-// entry is a room, or one being loaded. Its holds are promises to join: while
-// there are any the room does not retire.
+// entry is a room, or one being loaded, or one that hibernates. Its holds are
+// promises to join, or to do something there: while there are any the room does
+// neither retire nor hibernate.
 type entry struct {
 	id    roomID
+	party *party
+
+	// Guarded by registry.mu.
+	holds int
 	ready chan struct{} // closed once room or err is set
-	room  *room
-	err   error
-	holds int // guarded by registry.mu
+	sleep *dormant      // what hibernates; nil while there is a room
+
+	// Read after ready by who holds the entry.
+	room *room
+	err  error
 }
 
-func newRegistry(maxRooms int) *registry {
-	return &registry{max: maxRooms, entries: map[roomID]*entry{}}
+// loader makes the room of an entry; d is what it was when it hibernates.
+type loader func(e *entry, d *dormant) (*room, error)
+
+func newRegistry(maxRooms int, load loader) *registry {
+	return &registry{max: maxRooms, loader: load, entries: map[roomID]*entry{}}
 }
 
 // acquire returns the room with this id, loading it if need be: however many
-// callers come at once, load runs once, on a context of its own, so that one
+// callers come at once, it is loaded once, on a context of its own, so that one
 // caller who gives up does not fail the others. The caller must release.
-func (g *registry) acquire(ctx context.Context, id roomID, load func(*entry) (*room, error)) (*entry, error) {
-	e, err := g.hold(id, load)
-	if err != nil {
-		return nil, err
+func (g *registry) acquire(ctx context.Context, p *party, id roomID) (*entry, error) {
+	g.mu.Lock()
+	e := g.entries[id]
+	if e == nil {
+		if g.closing || len(g.entries) >= g.max {
+			defer g.mu.Unlock()
+			if g.closing {
+				return nil, errDraining
+			}
+			return nil, errTooManyRooms
+		}
+		e = &entry{id: id, party: p}
+		g.entries[id] = e
+		g.loadLocked(e)
 	}
+	return e, g.holdLocked(ctx, e)
+}
+
+// find is acquire for a room that is live or hibernates; errRoomEnded when there
+// is none.
+func (g *registry) find(ctx context.Context, id roomID) (*entry, error) {
+	g.mu.Lock()
+	e := g.entries[id]
+	if e == nil {
+		g.mu.Unlock()
+		return nil, errRoomEnded
+	}
+	return e, g.holdLocked(ctx, e)
+}
+
+// rejoin holds the room of a member, waking it up if it hibernates.
+func (g *registry) rejoin(ctx context.Context, e *entry) error {
+	g.mu.Lock()
+	if g.entries[e.id] != e {
+		g.mu.Unlock()
+		return errRoomEnded
+	}
+	return g.holdLocked(ctx, e)
+}
+
+// holdLocked holds an entry until its room is there. It unlocks mu. With an
+// error nothing is held.
+func (g *registry) holdLocked(ctx context.Context, e *entry) error {
+	if e.sleep != nil {
+		if g.closing {
+			g.mu.Unlock()
+			return errDraining
+		}
+		g.loadLocked(e)
+	}
+	e.holds++
+	ready := e.ready
+	g.mu.Unlock()
+	var err error
 	select {
-	case <-e.ready:
+	case <-ready:
 		err = e.err
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
 	if err != nil {
 		g.release(e)
-		return nil, err
 	}
-	return e, nil
+	return err
 }
 
-func (g *registry) hold(id roomID, load func(*entry) (*room, error)) (*entry, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closing {
-		return nil, errDraining
-	}
-	e := g.entries[id]
-	if e == nil {
-		if len(g.entries) >= g.max {
-			return nil, errTooManyRooms
-		}
-		e = &entry{id: id, ready: make(chan struct{})}
-		g.entries[id] = e
-		g.loading.Add(1)
-		go g.load(e, load)
-	}
-	e.holds++
-	return e, nil
+// loadLocked starts to load the room of an entry.
+func (g *registry) loadLocked(e *entry) {
+	d := e.sleep
+	e.sleep, e.ready = nil, make(chan struct{})
+	g.loading.Add(1)
+	go g.load(e, e.ready, d)
 }
 
-func (g *registry) load(e *entry, load func(*entry) (*room, error)) {
+func (g *registry) load(e *entry, ready chan struct{}, d *dormant) {
 	defer g.loading.Done()
-	defer close(e.ready)
+	defer close(ready)
 	defer func() {
 		if v := recover(); v != nil {
 			e.err = fmt.Errorf("panic while loading: %v", v)
 		}
-		if e.err != nil {
-			g.remove(e)
+		if e.err == nil {
+			return
+		}
+		g.remove(e)
+		if d != nil {
+			d.close(closeTryLater, "the room cannot be loaded now")
 		}
 	}()
-	e.room, e.err = load(e)
+	e.room, e.err = g.loader(e, d)
+}
+
+// sleep replaces a room by what is left of it, unless somebody needs it.
+func (g *registry) sleep(e *entry, d *dormant) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e.holds > 0 || g.closing || g.entries[e.id] != e {
+		return false
+	}
+	e.room, e.sleep = nil, d
+	return true
 }
 
 // release ends a hold.
@@ -125,24 +187,9 @@ func (g *registry) removeLocked(e *entry) {
 	}
 }
 
-// find returns the live room with this id, nil when there is none.
-func (g *registry) find(id roomID) *room {
-	g.mu.Lock()
-	e := g.entries[id]
-	g.mu.Unlock()
-	if e == nil {
-		return nil
-	}
-	select {
-	case <-e.ready:
-		return e.room
-	default:
-		return nil
-	}
-}
-
 // close lets no new room in and returns the live ones, after those that were
-// loading have loaded.
+// loading have loaded. Those that hibernate are woken up by nothing any more:
+// their connections are closed.
 func (g *registry) close() []*room {
 	g.mu.Lock()
 	g.closing = true
@@ -152,6 +199,11 @@ func (g *registry) close() []*room {
 	defer g.mu.Unlock()
 	rooms := make([]*room, 0, len(g.entries))
 	for _, e := range g.entries {
+		if e.sleep != nil {
+			e.sleep.close(closeServiceRestart, "server is restarting")
+			delete(g.entries, e.id)
+			continue
+		}
 		rooms = append(rooms, e.room)
 	}
 	return rooms

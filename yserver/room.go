@@ -6,11 +6,11 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/yserverd/yserverd/persist"
 	"github.com/yserverd/yserverd/protocol"
-	"github.com/yserverd/yserverd/protocol/ydoc"
 )
 
 const (
@@ -21,14 +21,49 @@ const (
 	gatherMessages = 1024
 )
 
-// message is one parsed frame of a client on its way into the room.
+// message is a frame of a client on its way into the room.
 type message struct {
-	from *member
-	msg  protocol.Message
+	from    *member
+	doc     protocol.Message // for a document room
+	payload Payload          // for everybody else
+	slot    bool             // it has its place among the hook calls
 }
 
-// room is one live room. Its goroutine, run, owns everything in the second and
-// third group; others talk to it through inbox and control, which are
+// kind is what a room is: a document, or messages. The room's goroutine owns it
+// and makes all calls.
+type kind interface {
+	// handle takes a message of a member.
+	handle(m message)
+	// full reports whether clients are read no further for now.
+	full() bool
+	// committed takes the store's answer.
+	committed(c commit)
+	// flush sends what the turn brought.
+	flush()
+	// fire does what is due.
+	fire(d due)
+	// enter greets a member that is among the others now.
+	enter(m *member)
+	// leave takes back what a member had, who is gone.
+	leave(m *member)
+	// settled reports whether nothing would be lost if the room ended now.
+	settled() bool
+	// hurry finishes what waits for a better moment: the last member left, or
+	// the server ends.
+	hurry()
+	// abandon forgets at once what is not stored.
+	abandon()
+	// end is the last call: the room has ended.
+	end()
+	// sleep returns what a hibernating room keeps beside its members.
+	sleep() any
+	// active returns when something happened last that a hibernating room would
+	// have woken up for, and whether there is a reason to stay awake.
+	active() (last time.Time, stay bool)
+}
+
+// room is one live room. Its goroutine, run, owns kind and everything in the
+// second group; others talk to it through inbox and control, which are
 // unbuffered: a hand-off that completed means that the room has it.
 type room struct {
 	// Static after construction.
@@ -38,66 +73,50 @@ type room struct {
 	entry   *entry
 	log     *slog.Logger
 	api     *Room
-	hooks   *serial
+	hooks   hooks
 	inbox   chan message
 	control chan func()
 	commits chan commit // capacity 1: at most one append is under way
 	done    chan struct{}
 	beside  sync.WaitGroup // goroutines that work for the room
+	slept   atomic.Bool    // it ended to hibernate: its members live on
 
 	// Owned by run.
-	doc      *ydoc.Doc
-	presence presence
+	kind     kind
 	members  []*member
-	batch    *batch
-	serial   uint64 // of the batch being gathered
-	waiting  []*member
-	journal  journal
-	fold     fold
-	saver    saver
+	byID     memberIndex
 	timers   timers
 	now      time.Time // of the turn
+	events   time.Time // when hooks or members last did something, connecting included
 	draining bool
 	over     bool
-	docBytes int64 // what the server was told
-
-	frames    []*frame // scratch
-	stateBody []byte   // the state that stateHead frames
-	state     *frame   // step 2 for an empty client, shared by all joiners
 }
 
-// newRoom makes the room of a loaded document; the caller starts run.
-func newRoom(srv *Server, p *party, e *entry, l loaded) *room {
-	r := &room{
-		srv:     srv,
-		party:   p,
-		key:     persist.Key{Party: e.id.party, Room: e.id.room},
-		entry:   e,
-		log:     srv.log.With("party", e.id.party, "room", e.id.room),
-		inbox:   make(chan message),
-		control: make(chan func()),
-		commits: make(chan commit, 1),
-		done:    make(chan struct{}),
-		doc:     l.doc,
-		batch:   &batch{},
-		serial:  1,
-		now:     time.Now(),
-	}
-	r.api = &Room{srv: srv, id: e.id}
-	r.hooks = newSerial(r.log, &srv.counters.hookPanics)
-	r.presence.init(p)
-	r.journal.init(l)
-	r.fold.init(p.Document, l.tailRows, l.tailBytes)
+// init makes an empty room; the caller sets its kind, and starts run.
+func (r *room) init(srv *Server, p *party, e *entry) {
+	r.srv = srv
+	r.party = p
+	r.key = persist.Key{Party: e.id.party, Room: e.id.room}
+	r.entry = e
+	r.log = srv.log.With("party", e.id.party, "room", e.id.room)
+	r.inbox = make(chan message)
+	r.control = make(chan func())
+	r.commits = make(chan commit, 1)
+	r.done = make(chan struct{})
+	r.now = time.Now()
+	r.events = r.now
+	r.api = &Room{srv: srv, party: p, id: e.id}
+	r.hooks.init(r)
 	r.timers.init()
 	r.timers.at(dueUnload, r.now.Add(p.UnloadAfter))
-	r.account()
-	return r
+	r.doze()
 }
 
 // run is the room's goroutine.
 func (r *room) run() {
 	defer r.beside.Wait()
 	defer close(r.done)
+	defer r.hooks.end()
 	defer r.timers.stop()
 	defer func() {
 		if v := recover(); v != nil {
@@ -109,7 +128,7 @@ func (r *room) run() {
 		r.gather()
 		r.flush()
 	}
-	r.account()
+	r.kind.end()
 }
 
 // wait takes one event.
@@ -123,7 +142,7 @@ func (r *room) wait() {
 		f()
 	case c := <-r.commits:
 		r.now = time.Now()
-		r.committed(c)
+		r.kind.committed(c)
 	case <-r.timers.c():
 		r.now = time.Now()
 		r.fire()
@@ -149,75 +168,54 @@ func (r *room) takeWaiting() bool {
 	case f := <-r.control:
 		f()
 	case c := <-r.commits:
-		r.committed(c)
+		r.kind.committed(c)
 	default:
 		return false
 	}
 	return true
 }
 
-// intake is the inbox, or nil while too much waits for the store: then readers
+// intake is the inbox, or nil while the room cannot take more: then readers
 // wait, then TCP, then browsers.
 func (r *room) intake() chan message {
-	if r.journal.bytes() > r.party.Limits.Uncommitted {
+	if r.kind.full() {
 		return nil
 	}
 	return r.inbox
 }
 
+func (r *room) handle(m message) {
+	if m.from.gone {
+		if m.slot {
+			r.hooks.free()
+		}
+		return
+	}
+	r.kind.handle(m)
+}
+
 // flush sends what the turn brought and lets the room go on with its life.
 func (r *room) flush() {
-	r.flushBatch()
-	r.flushPresence()
+	r.kind.flush()
 	if r.draining {
 		r.drain()
 	}
 	r.timers.arm()
 }
 
-// flushBatch starts the append of what was accepted, then sends it.
-func (r *room) flushBatch() {
-	r.append()
-	r.fanOut()
-}
-
-// handle dispatches a client's message.
-func (r *room) handle(m message) {
-	if m.from.gone {
-		return
-	}
-	switch m.msg.Type {
-	case protocol.MessageSync:
-		r.handleSync(m.from, m.msg)
-	case protocol.MessageAwareness:
-		r.handleAwareness(m.from, m.msg.Payload)
-	case protocol.MessageSyncStatus:
-		r.handleSyncStatus(m.from, m.msg.Payload)
-	}
-}
-
 // fire runs the deadlines that are due.
 func (r *room) fire() {
 	for {
 		d, ok := r.timers.next(r.now)
-		if !ok {
+		switch {
+		case !ok:
 			return
-		}
-		switch d {
-		case dueSplit:
-			r.splitWaiting()
-		case duePresence:
-			// flushPresence runs at the end of every turn
-		case dueActivate:
-			r.activateAll()
-		case dueStale:
-			r.expirePresence()
-		case dueRetry:
-			r.resubmit()
-		case dueSave:
-			r.save()
-		case dueUnload:
+		case d == dueUnload:
 			r.unload()
+		case d == dueSleep:
+			r.hibernate()
+		default:
+			r.kind.fire(d)
 		}
 	}
 }
@@ -261,8 +259,9 @@ func (r *room) goBeside(work func() func()) {
 	}()
 }
 
-// join lets a member in: it gets the greeting and is one of the room's.
-func (r *room) join(m *member) error {
+// join lets a member in: it gets the greeting and is one of the room's. Then the
+// hook is called, whose outcome goes to connected.
+func (r *room) join(m *member, connect *hookCall) error {
 	err := errRoomEnded
 	r.do(func() {
 		switch {
@@ -271,18 +270,32 @@ func (r *room) join(m *member) error {
 		case len(r.members) >= r.party.Limits.Peers:
 			err = errTooManyPeers
 		default:
-			err, m.gone, m.joined = nil, false, r.now
-			r.flushBatch() // it is in what the newcomer will ask for
-			m.index = len(r.members)
-			r.members = append(r.members, m)
-			r.timers.clear(dueUnload)
-			r.greet(m)
+			if err = r.idTaken(m); err != nil {
+				return
+			}
+			m.gone, m.joined = false, r.now
+			r.kind.flush() // it is in what the newcomer will ask for
+			r.add(m)
+			r.kind.enter(m)
+			if connect != nil {
+				r.hooks.put(*connect)
+			}
 		}
 	})
 	return err
 }
 
-// leave takes a member out, with the presence that it owned.
+// add makes m one of the members.
+func (r *room) add(m *member) {
+	m.index = len(r.members)
+	r.members = append(r.members, m)
+	r.byID.add(m, r.members)
+	m.live.Store(r)
+	r.events = r.now
+	r.timers.clear(dueUnload)
+}
+
+// leave takes a member out, with what it had.
 func (r *room) leave(m *member) {
 	if m.gone {
 		return
@@ -293,11 +306,11 @@ func (r *room) leave(m *member) {
 	r.members[m.index].index = m.index
 	r.members[last] = nil
 	r.members = r.members[:last]
-	m.main, m.acks = nil, nil
-	r.presence.leave(m)
+	r.byID.remove(m, r.members)
+	r.kind.leave(m)
 	if last == 0 {
 		r.timers.at(dueUnload, r.now.Add(r.party.UnloadAfter))
-		r.saver.hurry(r)
+		r.kind.hurry()
 	}
 }
 
@@ -314,9 +327,7 @@ func (r *room) unload() {
 }
 
 // settled reports whether nothing would be lost if the room ended now.
-func (r *room) settled() bool {
-	return len(r.batch.items) == 0 && r.journal.empty() && !r.fold.running && r.saver.idle() && r.hooks.idle()
-}
+func (r *room) settled() bool { return r.kind.settled() && r.hooks.idle() }
 
 // drain is what a room does at shutdown, turn by turn: store and save what it
 // has, tell the senders, close the sockets, and end when the last has left.
@@ -336,7 +347,7 @@ func (r *room) drain() {
 // startDrain begins the end of the room.
 func (r *room) startDrain() {
 	r.draining = true
-	r.saver.hurry(r)
+	r.kind.hurry()
 }
 
 // evict closes every connection and ends the room at once; what is not yet
@@ -346,7 +357,7 @@ func (r *room) evict(code int, reason string) {
 	for _, m := range r.members {
 		m.peer.close(code, reason)
 	}
-	r.forgetLog()
+	r.kind.abandon()
 	r.over = true
 }
 
@@ -355,20 +366,5 @@ func (r *room) die(v any) {
 	r.srv.counters.roomPanics.Add(1)
 	r.log.Error("room panicked; it is loaded again by the next join", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 	r.evict(closeInternalError, "internal error")
-	r.forget()
-}
-
-// account tells the server what the document takes.
-func (r *room) account() {
-	size := int64(0)
-	if !r.over && r.doc != nil {
-		size = int64(r.doc.Stats().Bytes)
-	}
-	r.srv.counters.documentBytes.Add(size - r.docBytes)
-	r.docBytes = size
-}
-
-func (r *room) forget() {
-	r.srv.counters.documentBytes.Add(-r.docBytes)
-	r.docBytes = 0
+	r.kind.end()
 }

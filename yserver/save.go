@@ -23,7 +23,7 @@ type saver struct {
 }
 
 // changed notes a change of the document.
-func (s *saver) changed(r *room) {
+func (s *saver) changed(r *documentRoom) {
 	if r.party.Document.OnSave == nil {
 		return
 	}
@@ -39,7 +39,7 @@ func (s *saver) changed(r *room) {
 }
 
 // hurry saves without waiting for silence.
-func (s *saver) hurry(r *room) {
+func (s *saver) hurry(r *documentRoom) {
 	if s.since.IsZero() {
 		return
 	}
@@ -52,7 +52,7 @@ func (s *saver) idle() bool {
 }
 
 // save takes the state of the document, to be saved once it is committed.
-func (r *room) save() {
+func (r *documentRoom) save() {
 	s := &r.saver
 	if s.running || s.since.IsZero() {
 		return // done looks whether there is more
@@ -63,7 +63,7 @@ func (r *room) save() {
 }
 
 // committed starts the hook when the log has what it is given.
-func (s *saver) committed(r *room) {
+func (s *saver) committed(r *documentRoom) {
 	if s.state == nil || s.running || r.journal.committed < s.gen {
 		return
 	}
@@ -75,7 +75,7 @@ func (s *saver) committed(r *room) {
 	})
 }
 
-func (r *room) callSave(save Save) (err error) {
+func (r *documentRoom) callSave(save Save) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.party.Document.CallbackOptions.Timeout)
 	defer cancel()
 	defer func() {
@@ -88,7 +88,7 @@ func (r *room) callSave(save Save) (err error) {
 }
 
 // done takes the hook's answer.
-func (s *saver) done(r *room, err error) {
+func (s *saver) done(r *documentRoom, err error) {
 	s.running = false
 	if err == nil {
 		s.retry = 0

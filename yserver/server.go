@@ -59,10 +59,10 @@ func New(cfg Config, parties ...Party) (*Server, error) {
 	s := &Server{
 		cfg:      cfg,
 		log:      cfg.Logger,
-		registry: newRegistry(cfg.Limits.Rooms),
 		folding:  make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		perIP:    map[string]int{},
 	}
+	s.registry = newRegistry(cfg.Limits.Rooms, func(e *entry, d *dormant) (*room, error) { return s.loadRoom(e.party, e, d) })
 	for _, p := range parties {
 		p = p.withDefaults()
 		s.parties = append(s.parties, &party{Party: p, sockets: newSockets(s.socketConfig(p))})
@@ -87,10 +87,11 @@ func (s *Server) socketConfig(p Party) socketConfig {
 // Room returns a handle of a room, or an error for a party that does not exist.
 // The room need not be live, nor exist.
 func (s *Server) Room(party, room string) (*Room, error) {
-	if s.router.parties[party] == nil {
+	p := s.router.parties[party]
+	if p == nil {
 		return nil, fmt.Errorf("yserver: no party is named %q", party)
 	}
-	return &Room{srv: s, id: roomID{party, room}}, nil
+	return &Room{srv: s, party: p, id: roomID{party, room}}, nil
 }
 
 // Ready returns nil while the server takes connections and its store commits.

@@ -13,6 +13,7 @@ const (
 	dueRetry               // the log, again
 	dueSave                // the onSave debounce
 	dueUnload              // nobody came back
+	dueSleep               // nothing happened
 	dueCount
 )
 
