@@ -150,7 +150,7 @@ func (s *Server) URL() string { return "http://" + s.Address }
 // WebSocketURL returns the server's address for sockets, without a slash at the end.
 func (s *Server) WebSocketURL() string { return "ws://" + s.Address }
 
-// Log returns what the program has written so far, in all its runs.
+// Log returns what the program has written so far, in all its runs. A server may be ready before its first line is read.
 func (s *Server) Log() string { return s.log.String() }
 
 // freeAddress returns an address on which nobody listens. Somebody else may take it before the server does, in theory:

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -33,6 +34,12 @@ func status(t *testing.T, url string) int {
 	return resp.StatusCode
 }
 
+// awaitLog waits until so many bytes were read of what the server writes, which may be after it is ready.
+func awaitLog(t *testing.T, s *servertest.Server, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return len(s.Log()) >= n }, 30*time.Second, 5*time.Millisecond)
+}
+
 func TestServerIsKilledAndStartedAgain(t *testing.T) {
 	s := servertest.New(t, servertest.Options{})
 	s.Kill() // nothing to kill
@@ -40,16 +47,16 @@ func TestServerIsKilledAndStartedAgain(t *testing.T) {
 	require.Equal(t, http.StatusOK, status(t, s.URL()+"/readyz"))
 	require.Error(t, s.Start(), "it runs")
 	require.DirExists(t, s.Data)
-	first := len(s.Log())
-	require.Positive(t, first)
+	awaitLog(t, s, 1)
 
 	s.Kill()
+	first := len(s.Log())
 	_, err := http.Get(s.URL() + "/readyz")
 	require.Error(t, err, "nobody is there")
 	require.NoError(t, s.Start())
 	require.NoError(t, s.Restart())
 	require.Equal(t, http.StatusOK, status(t, s.URL()+"/readyz"))
-	require.Greater(t, len(s.Log()), first, "the log goes on")
+	awaitLog(t, s, first+1)
 }
 
 func TestServerIsConfigured(t *testing.T) {
@@ -60,6 +67,7 @@ func TestServerIsConfigured(t *testing.T) {
 	require.NoError(t, s.Start())
 	require.DirExists(t, s.Data)
 	require.NoDirExists(t, filepath.Join(filepath.Dir(s.Data), "nowhere"))
+	awaitLog(t, s, 1)
 	require.Equal(t, byte('{'), s.Log()[0], "what is logged is JSON")
 }
 
