@@ -6,10 +6,10 @@ import (
 	"github.com/yserverd/yserverd/protocol/update"
 )
 
-// applied says what the update did and forgets what it made outdated.
-func (d *Doc) applied(u []byte) Applied {
+// applied says in a what the update did, and forgets what it made outdated.
+func (d *Doc) applied(a *Applied, u []byte) {
 	t := &d.tx
-	a := Applied{Released: t.released, Parked: t.parked}
+	a.Released, a.Parked = t.released, t.parked
 	a.Missing = t.parked // a delete range beyond all structs
 	newly := len(t.waiting) > 0
 	for i := range t.staged {
@@ -38,7 +38,6 @@ func (d *Doc) applied(u []byte) Applied {
 	if a.Log != nil {
 		d.fullCache = nil
 	}
-	return a
 }
 
 // encodeNew returns an update of what became new: the input if it is that.

@@ -29,16 +29,16 @@ type Applied struct {
 
 // Apply takes an update (Y.applyUpdate). On an error, which is [ErrMalformed] or [ErrLimit], the document has not changed.
 // The update is not kept: what is stored is copied.
-func (d *Doc) Apply(u []byte) (Applied, error) { return d.apply(u, d.cfg) }
+func (d *Doc) Apply(u []byte) (Applied, error) { return d.apply(u, &d.cfg) }
 
 // Restore takes an update that was stored: a snapshot or a row of a log. It is Apply without the limits of the
 // configuration, which may be lower than they were, and which compaction may pass; nesting alone stays bounded.
 func (d *Doc) Restore(u []byte) error {
-	_, err := d.apply(u, unlimited)
+	_, err := d.apply(u, &unlimited)
 	return err
 }
 
-func (d *Doc) apply(u []byte, cfg Config) (Applied, error) {
+func (d *Doc) apply(u []byte, cfg *Config) (a Applied, err error) {
 	t := &d.tx
 	t.begin(d, cfg)
 	defer d.end()
@@ -48,8 +48,9 @@ func (d *Doc) apply(u []byte, cfg Config) (Applied, error) {
 		d.rollback()
 		return Applied{}, d.refusal(err)
 	}
-	deletes := dec // a copy: the delete set is read once to check it and once to apply it
-	if err := d.checkDeletes(&dec); err != nil {
+	deletes := dec // a copy: a longer delete set is read once to check it and once to apply it
+	ranges, one, err := d.checkDeletes(&dec)
+	if err != nil {
 		d.rollback()
 		return Applied{}, d.refusal(err)
 	}
@@ -58,9 +59,15 @@ func (d *Doc) apply(u []byte, cfg Config) (Applied, error) {
 	// Nothing can fail from here on.
 	d.parkStructs()
 	d.releaseStructs()
-	d.applyDeletes(&deletes)
+	switch {
+	case ranges == 1:
+		d.applyDelete(one.client, one.start, one.end-one.start)
+	case ranges > 1:
+		d.applyDeletes(&deletes)
+	}
 	d.releaseDeletes()
-	return d.applied(u), nil
+	d.applied(&a, u)
+	return a, nil
 }
 
 // applyStructs reads all structs: what continues its client's structs is stored, what lies beyond a gap is noted down.
@@ -168,10 +175,11 @@ func (d *Doc) has(id update.ID) bool {
 	return c != nil && id.Clock < c.next
 }
 
-// checkDeletes reads the delete set without applying it, and sees to the limits.
-func (d *Doc) checkDeletes(dec *update.Decoder) error {
+// checkDeletes reads the delete set without applying it, and sees to the limits. It returns how many ranges there are, and
+// the last: most often there is none or one, so that they need not be read again.
+func (d *Doc) checkDeletes(dec *update.Decoder) (ranges int, one clientSpan, err error) {
 	t := &d.tx
-	waiting, count, stored, ranges := 0, 0, 0, 0
+	waiting, count, stored := 0, 0, 0
 	for i := range t.staged {
 		if r := &t.staged[i]; d.parked.lacks(r.client, r.clock, r.end) {
 			waiting += len(r.raw)
@@ -181,12 +189,13 @@ func (d *Doc) checkDeletes(dec *update.Decoder) error {
 	for {
 		id, clock, length, ok, err := dec.NextDelete()
 		if err != nil {
-			return err
+			return 0, one, err
 		}
 		if !ok {
 			break
 		}
 		ranges++
+		one = clientSpan{id, span{clock, clock + length}}
 		c, end, next := d.find(id), clock+length, uint64(0)
 		if c != nil {
 			next = c.next
@@ -202,14 +211,14 @@ func (d *Doc) checkDeletes(dec *update.Decoder) error {
 	}
 	switch {
 	case waiting > 0 && int64(d.parked.size()+waiting) > t.cfg.MaxPendingBytes:
-		return &LimitError{LimitPendingBytes, t.cfg.MaxPendingBytes}
+		return 0, one, &LimitError{LimitPendingBytes, t.cfg.MaxPendingBytes}
 	case count > 0 && d.parked.count()+count > t.cfg.MaxPending:
-		return &LimitError{LimitPending, int64(t.cfg.MaxPending)}
+		return 0, one, &LimitError{LimitPending, int64(t.cfg.MaxPending)}
 	case waiting+stored > 0 && int64(d.size()+d.parked.size()+waiting+stored) > t.cfg.MaxBytes:
-		return &LimitError{LimitBytes, t.cfg.MaxBytes}
+		return 0, one, &LimitError{LimitBytes, t.cfg.MaxBytes}
 	}
 	t.fresh = slices.Grow(t.fresh, ranges)
-	return nil
+	return ranges, one, nil
 }
 
 // parkStructs parks what was noted down beyond gaps. Of what was parked before no bytes stay noted down.
@@ -266,25 +275,30 @@ func (d *Doc) release(c *client, seg *segment) {
 
 // applyDeletes adds the update's delete set to the document's, and parks what names clocks that are not there.
 func (d *Doc) applyDeletes(dec *update.Decoder) {
-	t := &d.tx
 	for {
 		id, clock, length, ok, err := dec.NextDelete()
 		if err != nil || !ok {
 			return
 		}
-		end, next := clock+length, uint64(0)
-		if c := d.find(id); c != nil {
-			next = c.next
-			if clock < next {
-				d.delete(c, clock, min(end, next), length)
-			}
+		d.applyDelete(id, clock, length)
+	}
+}
+
+// applyDelete adds one range to the delete set, and parks what of it is not there.
+func (d *Doc) applyDelete(id, clock, length uint64) {
+	t := &d.tx
+	end, next := clock+length, uint64(0)
+	if c := d.find(id); c != nil {
+		next = c.next
+		if clock < next {
+			d.delete(c, clock, min(end, next), length)
 		}
-		if end > next {
-			t.plain, t.parked = false, true
-			from := max(clock, next)
-			if d.parked.addDelete(id, from, end) {
-				t.waiting = double(t.waiting, clientSpan{id, span{from, end}})
-			}
+	}
+	if end > next {
+		t.plain, t.parked = false, true
+		from := max(clock, next)
+		if d.parked.addDelete(id, from, end) {
+			t.waiting = double(t.waiting, clientSpan{id, span{from, end}})
 		}
 	}
 }

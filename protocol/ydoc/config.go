@@ -53,6 +53,6 @@ var unlimited = Config{
 
 // limits returns what the decoder is to hold an update against. A full document may name more clients than it has, for
 // what is parked; how many of them are new is counted one by one.
-func (c Config) limits() update.Limits {
+func (c *Config) limits() update.Limits {
 	return update.Limits{Nesting: c.Nesting, Clients: c.MaxClients + c.MaxPending}
 }

@@ -9,7 +9,7 @@ import (
 
 // tx is what one Apply notes down, kept between calls for its memory.
 type tx struct {
-	cfg      Config       // its limits hold
+	cfg      *Config      // its limits hold
 	marks    []mark       // clients that got structs, as they were; those that are new are not among them
 	staged   []piece      // runs of structs beyond a gap
 	beyond   []byte       // their bytes
@@ -49,6 +49,13 @@ const keep = 64 << 10
 // trim returns an empty list with the memory of s, unless that is too much to hold on to. It is cleared: no list keeps
 // alive what it named.
 func trim[T any](s []T, size int) []T {
+	if len(s) == 0 && cap(s)*size <= keep {
+		return s
+	}
+	return trimUsed(s, size)
+}
+
+func trimUsed[T any](s []T, size int) []T {
 	if cap(s)*size > keep {
 		return nil
 	}
@@ -57,7 +64,7 @@ func trim[T any](s []T, size int) []T {
 }
 
 // begin prepares for another update. What the last one returned is void.
-func (t *tx) begin(d *Doc, cfg Config) {
+func (t *tx) begin(d *Doc, cfg *Config) {
 	t.cfg = cfg
 	t.from = trim(t.from, 16)
 	t.out = trim(t.out, 1)
