@@ -57,10 +57,10 @@ func New(cfg Config, parties ...Party) (*Server, error) {
 		return nil, fmt.Errorf("yserver: %w", err)
 	}
 	s := &Server{
-		cfg:      cfg,
-		log:      cfg.Logger,
-		folding:  make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
-		perIP:    map[string]int{},
+		cfg:     cfg,
+		log:     cfg.Logger,
+		folding: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		perIP:   map[string]int{},
 	}
 	s.registry = newRegistry(cfg.Limits.Rooms, func(e *entry, d *dormant) (*room, error) { return s.loadRoom(e.party, e, d) })
 	for _, p := range parties {
