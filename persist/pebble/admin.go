@@ -24,20 +24,20 @@ func (s *Store) Delete(ctx context.Context, k persist.Key) error {
 		return fmt.Errorf("delete: %w", err)
 	}
 	e, err := s.head(k)
-	if err == nil && e.head.id == 0 {
+	if err == nil && e.state.id == 0 {
 		err = persist.ErrNotFound
 	}
 	if err != nil {
 		s.end()
 		return fmt.Errorf("delete: %w", err)
 	}
-	if e.head.deleted != 0 {
+	if e.state.deleted != 0 {
 		s.end()
 		// The tombstone may be that of a call whose outcome is unknown.
 		return s.settled(ctx, k)
 	}
-	e.head.deleted = toMillis(s.opts.Now())
-	e.head.epoch++
+	e.state.deleted = toMillis(s.opts.Now())
+	e.state.epoch++
 	b := s.db.NewBatch()
 	s.ticket++
 	ticket := s.ticket
@@ -128,10 +128,11 @@ type Record struct {
 	Key, Value []byte
 }
 
-// Records returns everything that is stored of a document, byte for byte and
-// unchecked, in the layout of the package comment: head, quarantine mark, name,
-// pieces of snapshots, rows. It is how a quarantined or deleted document can be
-// exported and examined. A record is valid until the next one. An error ends the
+// Records returns everything that is stored of a document and of the room of the
+// same key, byte for byte and unchecked, in the layout of the package comment:
+// head, quarantine mark, name, pieces of snapshots, rows; then the room's alarm,
+// its quarantine mark, its values, and its place in the index of alarms. It is
+// how what is quarantined or deleted can be exported and examined. A record is valid until the next one. An error ends the
 // sequence.
 func (s *Store) Records(ctx context.Context, k persist.Key) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
@@ -153,25 +154,15 @@ func (s *Store) records(ctx context.Context, k persist.Key, yield func(Record) b
 	if err := s.settled(ctx, k); err != nil {
 		return err
 	}
+	if err := s.roomSettled(ctx, k); err != nil {
+		return err
+	}
 	it, err := s.db.NewIter(nil)
 	if err != nil {
 		return err
 	}
 	defer closeIter(it, &err)
-	headKey := appendNameKey(nil, kindHead, k)
-	markKey := appendNameKey(nil, kindQuarantine, k)
-	ranges := [][2][]byte{
-		{headKey, append(bytes.Clone(headKey), 0)},
-		{markKey, append(bytes.Clone(markKey), 0)},
-	}
-	if id := s.numberOf(headKey); id != 0 {
-		nameKey := appendNumberKey(nil, id)
-		ranges = append(ranges,
-			[2][]byte{nameKey, append(bytes.Clone(nameKey), 0)},
-			[2][]byte{appendPieceKey(nil, id, 0, 0), appendPieceKey(nil, id+1, 0, 0)},
-			[2][]byte{appendRowKey(nil, id, 0), appendRowKey(nil, id+1, 0)})
-	}
-	for _, r := range ranges {
+	for _, r := range s.recordRanges(k) {
 		it.SetBounds(r[0], r[1])
 		for ok := it.First(); ok; ok = it.Next() {
 			if err := ctx.Err(); err != nil {
@@ -191,6 +182,36 @@ func (s *Store) records(ctx context.Context, k persist.Key, yield func(Record) b
 	}
 	return nil
 }
+
+// recordRanges returns where the parts of a document and a room lie.
+func (s *Store) recordRanges(k persist.Key) [][2][]byte {
+	headKey := appendNameKey(nil, kindHead, k)
+	markKey := appendNameKey(nil, kindQuarantine, k)
+	ranges := [][2][]byte{only(headKey), only(markKey)}
+	if id := s.numberOf(headKey); id != 0 {
+		nameKey := appendNumberKey(nil, id)
+		ranges = append(ranges,
+			only(nameKey),
+			[2][]byte{appendPieceKey(nil, id, 0, 0), appendPieceKey(nil, id+1, 0, 0)},
+			[2][]byte{appendRowKey(nil, id, 0), appendRowKey(nil, id+1, 0)})
+	}
+	alarmKey := appendNameKey(nil, kindAlarm, k)
+	roomMarkKey := appendNameKey(nil, kindRoomQuarantine, k)
+	values := appendNameKey(nil, kindValue, k)
+	ranges = append(ranges, only(alarmKey), only(roomMarkKey), [2][]byte{values, prefixEnd(values)})
+	var alarm uint64
+	found, err := s.read(alarmKey, func(value []byte) (err error) {
+		alarm, err = parseAlarm(alarmKey, value)
+		return err
+	})
+	if found && err == nil {
+		ranges = append(ranges, only(appendAlarmTimeKey(nil, alarm, k)))
+	}
+	return ranges
+}
+
+// only is the range of one key.
+func only(key []byte) [2][]byte { return [2][]byte{key, append(bytes.Clone(key), 0)} }
 
 // numberOf reads a document's number from its head, without checking the rest,
 // so that a damaged head still leads to the rows. Zero: there is none, or the

@@ -88,7 +88,7 @@ func (s *Store) appendOne(b *engine.Batch, a *persist.Append, ticket, now uint64
 	if err != nil {
 		return 0, err
 	}
-	h := &e.head
+	h := &e.state
 	err = h.check(a.Epoch)
 	if err == nil && a.After != h.seq {
 		err = persist.ErrConflict
@@ -155,7 +155,7 @@ func (s *Store) head(k persist.Key) (*entry, error) {
 	e := &entry{key: k}
 	s.scratch = appendNameKey(s.scratch[:0], kindHead, k)
 	_, err := s.read(s.scratch, func(value []byte) (err error) {
-		e.head, err = parseHead(s.scratch, value)
+		e.state, err = parseHead(s.scratch, value)
 		return err
 	})
 	if err != nil {
@@ -168,7 +168,7 @@ func (s *Store) head(k persist.Key) (*entry, error) {
 func (s *Store) putHead(b *engine.Batch, e *entry, ticket uint64) {
 	s.scratch = appendNameKey(s.scratch[:0], kindHead, e.key)
 	n := len(s.scratch)
-	s.scratch = appendHead(s.scratch, s.scratch[:n], &e.head)
+	s.scratch = appendHead(s.scratch, s.scratch[:n], &e.state)
 	_ = b.Set(s.scratch[:n], s.scratch[n:], nil) // never fails on such a batch
 	s.heads.put(e, ticket, s.durable.n.Load())
 }

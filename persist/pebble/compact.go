@@ -68,9 +68,9 @@ func (c *compaction) beginChecked(ctx context.Context) (*entry, error) {
 	}
 	e, err := c.s.head(c.key)
 	if err == nil {
-		err = e.head.check(c.epoch)
+		err = e.state.check(c.epoch)
 	}
-	if err == nil && (c.upTo <= e.head.snapSeq || c.upTo > e.head.seq) {
+	if err == nil && (c.upTo <= e.state.snapSeq || c.upTo > e.state.seq) {
 		err = persist.ErrStale
 	}
 	if err != nil {
@@ -91,7 +91,7 @@ func (c *compaction) stage(ctx context.Context) error {
 		return err
 	}
 	b := c.s.db.NewBatchWithSize(batchHeaderLen + 256)
-	c.id, c.snap = e.head.id, c.s.draw(b)
+	c.id, c.snap = e.state.id, c.s.draw(b)
 	key := appendWritingKey(nil, c.id, c.snap)
 	_ = b.Set(key, appendRecord(nil, key, nil), nil) // never fails on such a batch
 	if err := c.s.wait(ctx, c.s.queue(b, 0)); err != nil {
@@ -125,7 +125,7 @@ func (c *compaction) commit(ctx context.Context) error {
 		c.discard()
 		return err
 	}
-	h := &e.head
+	h := &e.state
 	covered, err := c.s.coveredBytes(ctx, e, c.upTo)
 	if err != nil {
 		c.s.end()
@@ -156,7 +156,7 @@ func (c *compaction) commit(ctx context.Context) error {
 // them, which the head knows; otherwise the rows are walked that stay, which are
 // those appended while the snapshot was made. The write lock is held.
 func (s *Store) coveredBytes(ctx context.Context, e *entry, upTo persist.Seq) (bytes uint64, err error) {
-	h := &e.head
+	h := &e.state
 	if upTo == h.seq {
 		return h.logBytes, nil
 	}

@@ -118,8 +118,35 @@ func ParseKeys(key []byte) {
 	_, _ = rowKeySeq(key)
 	_, _ = pieceKeyIndex(key)
 	_, _, _ = parseWritingKey(key)
+	_, _, _ = parseAlarmTimeKey(key)
 	_ = prefixEnd(key)
 }
 
 // Applied is how many commits are visible.
 func (s *Store) Applied() int { return int(s.applied.n.Load()) }
+
+// ValueKey is the key of a room's value.
+func ValueKey(k persist.Key, space persist.Space, name string) []byte {
+	return appendValueKey(nil, k, space, name)
+}
+
+// SpaceBounds is spaceBounds.
+func SpaceBounds(k persist.Key, r persist.RoomRange) (lower, upper []byte) { return spaceBounds(k, r) }
+
+// AlarmKey is the key of a room's alarm.
+func AlarmKey(k persist.Key) []byte { return appendNameKey(nil, kindAlarm, k) }
+
+// AlarmTimeKey is the key of a room in the index of alarms.
+func AlarmTimeKey(ms uint64, k persist.Key) []byte { return appendAlarmTimeKey(nil, ms, k) }
+
+// ParseAlarmTimeKey is parseAlarmTimeKey.
+func ParseAlarmTimeKey(key []byte) (uint64, persist.Key, error) { return parseAlarmTimeKey(key) }
+
+// ParseAlarm is parseAlarm.
+func ParseAlarm(key, value []byte) (uint64, error) { return parseAlarm(key, value) }
+
+// MaxPointDeletes is maxPointDeletes.
+const MaxPointDeletes = maxPointDeletes
+
+// Rooms is how many rooms are remembered.
+func (s *Store) Rooms() int { return s.rooms.len() }

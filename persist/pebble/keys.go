@@ -16,6 +16,11 @@ const (
 	kindPiece      = 's'
 	kindWriting    = 'w'
 	kindQuarantine = 'q'
+
+	kindValue          = 'v'
+	kindAlarm          = 'a'
+	kindAlarmTime      = 't'
+	kindRoomQuarantine = 'x'
 )
 
 // Lengths of the keys of fixed length, in bytes.
@@ -30,8 +35,12 @@ var (
 	nextKey   = []byte{kindMeta, 'n', 'e', 'x', 't'}
 )
 
+// nameKeyLen is the length of what appendNameKey appends.
+func nameKeyLen(k persist.Key) int { return 1 + len(k.Party) + 1 + len(k.Room) + 1 }
+
 // appendNameKey appends the key of a document's head (kindHead) or quarantine
-// mark (kindQuarantine).
+// mark (kindQuarantine), of a room's alarm (kindAlarm) or quarantine mark
+// (kindRoomQuarantine), or what the keys of its values (kindValue) begin with.
 func appendNameKey(dst []byte, kind byte, k persist.Key) []byte {
 	dst = appendRoomPrefix(dst, kind, k.Party, k.Room)
 	return append(dst, 0)
@@ -51,7 +60,12 @@ func parseNameKey(kind byte, key []byte) (persist.Key, error) {
 	if len(key) == 0 || key[0] != kind {
 		return persist.Key{}, errKey
 	}
-	party, rest, ok := bytes.Cut(key[1:], []byte{0})
+	return parseNames(key[1:])
+}
+
+// parseNames reads party 0 room 0.
+func parseNames(b []byte) (persist.Key, error) {
+	party, rest, ok := bytes.Cut(b, []byte{0})
 	if !ok {
 		return persist.Key{}, errKey
 	}

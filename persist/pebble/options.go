@@ -27,7 +27,8 @@ type Options struct {
 	// MaxOpenFiles bounds open table files, softly. Zero means 500.
 	MaxOpenFiles int
 	// Heads is how many documents' heads are remembered, so that an append to
-	// one of them reads nothing; about 400 bytes each. Zero means 4096.
+	// one of them reads nothing; about 400 bytes each. As many rooms' alarms are
+	// remembered besides, of about 250 bytes. Zero means 4096.
 	Heads int
 	// MaxInFlight bounds the writing calls between their check and their fsync;
 	// more of them wait. Zero means 64.

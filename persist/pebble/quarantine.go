@@ -13,14 +13,18 @@ import (
 	"github.com/yserverd/yserverd/persist"
 )
 
-// quarantined is the set of documents that are out of service. It is in memory
-// as a whole, since every call looks at it and it is empty on a sound disk.
+// quarantined is the set of documents, or of rooms' data, that are out of
+// service. It is in memory as a whole, since every call looks at it and it is
+// empty on a sound disk.
 type quarantined struct {
+	kind byte   // of the marks' keys
+	what string // is quarantined, for people
+
 	mu    sync.RWMutex
 	marks map[persist.Key]*persist.CorruptError
 }
 
-// check returns why a document is out of service, or nil.
+// check returns why a document or room is out of service, or nil.
 func (q *quarantined) check(k persist.Key) error {
 	q.mu.RLock()
 	defer q.mu.RUnlock()
@@ -91,23 +95,23 @@ func parseMark(key, value []byte) (persist.CorruptError, error) {
 }
 
 // openQuarantine reads the marks. A mark that does not read is a mark still.
-func (s *Store) openQuarantine() (err error) {
-	it, err := s.db.NewIter(kindBounds(kindQuarantine))
+func (s *Store) openQuarantine(q *quarantined) (err error) {
+	it, err := s.db.NewIter(kindBounds(q.kind))
 	if err != nil {
 		return fmt.Errorf("quarantine: %w", err)
 	}
 	defer closeIter(it, &err)
 	for ok := it.First(); ok; ok = it.Next() {
-		k, err := parseNameKey(kindQuarantine, it.Key())
+		k, err := parseNameKey(q.kind, it.Key())
 		if err != nil {
-			continue // names no document
+			continue // names nothing
 		}
 		mark, err := parseMark(it.Key(), it.Value())
 		if err != nil {
 			mark.Reason = "quarantined, the reason is unreadable"
 		}
 		mark.Key = k
-		s.quarantined.add(&mark)
+		q.add(&mark)
 	}
 	return it.Error()
 }
@@ -120,6 +124,15 @@ func kindBounds(kind byte) *engine.IterOptions {
 // gets. If the part itself is bad, and not the reading, the document is
 // quarantined, at once in memory and as soon as possible on disk.
 func (s *Store) unreadable(k persist.Key, row persist.Seq, what string, err error) error {
+	return s.unreadableOf(&s.quarantined, k, row, what, err)
+}
+
+// unreadableRoom is unreadable for a part of the data of a room.
+func (s *Store) unreadableRoom(k persist.Key, what string, err error) error {
+	return s.unreadableOf(&s.quarantinedRooms, k, 0, what, err)
+}
+
+func (s *Store) unreadableOf(q *quarantined, k persist.Key, row persist.Seq, what string, err error) error {
 	var bad badRecord
 	switch {
 	case errors.As(err, &bad):
@@ -130,31 +143,31 @@ func (s *Store) unreadable(k persist.Key, row persist.Seq, what string, err erro
 	}
 	reason, _, _ := strings.Cut(err.Error(), "\n") // the engine's go on for several lines
 	mark := &persist.CorruptError{Key: k, Row: row, Reason: what + ": " + reason}
-	if s.quarantined.add(mark) {
+	if q.add(mark) {
 		s.counters.corruptions.Add(1)
-		s.log.Error("document quarantined", "party", k.Party, "room", k.Room, "row", row, "reason", mark.Reason)
+		s.log.Error(q.what+" quarantined", "party", k.Party, "room", k.Room, "row", row, "reason", mark.Reason)
 		s.background.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), s.opts.DiskTimeout)
 			defer cancel()
-			if err := s.writeMark(ctx, mark); err != nil {
-				s.log.Warn("storing the quarantine mark failed, the next load will find the damage again", "err", err)
+			if err := s.writeMark(ctx, q.kind, mark); err != nil {
+				s.log.Warn("storing the quarantine mark failed, the next reader will find the damage again", "err", err)
 			}
 		})
 	}
 	return mark
 }
 
-func (s *Store) writeMark(ctx context.Context, mark *persist.CorruptError) error {
+func (s *Store) writeMark(ctx context.Context, kind byte, mark *persist.CorruptError) error {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
-	return s.wait(ctx, s.queueMark(mark))
+	return s.wait(ctx, s.queueMark(kind, mark))
 }
 
 // queueMark queues the mark's record. It releases the write lock.
-func (s *Store) queueMark(mark *persist.CorruptError) *commit {
+func (s *Store) queueMark(kind byte, mark *persist.CorruptError) *commit {
 	b := s.db.NewBatch()
-	key := appendNameKey(nil, kindQuarantine, mark.Key)
+	key := appendNameKey(nil, kind, mark.Key)
 	data := appendMark(nil, toMillis(s.opts.Now()), mark)
 	_ = b.Set(key, appendRecord(nil, key, data), nil) // never fails on such a batch
 	s.ticket++
@@ -176,7 +189,7 @@ func (s *Store) Quarantine(ctx context.Context, k persist.Key, reason string) er
 	}
 	mark := &persist.CorruptError{Key: k, Reason: reason}
 	s.quarantined.add(mark)
-	if err := s.wait(ctx, s.queueMark(mark)); err != nil {
+	if err := s.wait(ctx, s.queueMark(kindQuarantine, mark)); err != nil {
 		return fmt.Errorf("quarantine: %w", err)
 	}
 	return nil
@@ -196,16 +209,66 @@ func (s *Store) Release(ctx context.Context, k persist.Key) error {
 	case !errors.Is(err, persist.ErrCorrupt):
 		return fmt.Errorf("release: %w", err)
 	}
-	if err := s.begin(ctx); err != nil {
+	if err := s.removeMark(ctx, &s.quarantined, k); err != nil {
 		return fmt.Errorf("release: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) removeMark(ctx context.Context, q *quarantined, k persist.Key) error {
+	if err := s.begin(ctx); err != nil {
+		return err
 	}
 	b := s.db.NewBatch()
-	_ = b.Delete(appendNameKey(nil, kindQuarantine, k), nil) // never fails on such a batch
+	_ = b.Delete(appendNameKey(nil, q.kind, k), nil) // never fails on such a batch
 	s.ticket++
 	if err := s.wait(ctx, s.queue(b, s.ticket)); err != nil {
-		return fmt.Errorf("release: %w", err)
+		return err
 	}
-	s.quarantined.remove(k)
+	q.remove(k)
+	return nil
+}
+
+// QuarantineRoom takes the data of a room out of service, see persist. Nothing
+// that is stored of it is touched.
+func (s *Store) QuarantineRoom(ctx context.Context, k persist.Key, reason string) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	if err := k.Validate(); err != nil {
+		return fmt.Errorf("quarantine room: %w", err)
+	}
+	if err := s.begin(ctx); err != nil {
+		return fmt.Errorf("quarantine room: %w", err)
+	}
+	mark := &persist.CorruptError{Key: k, Reason: reason}
+	if !s.quarantinedRooms.add(mark) {
+		s.end()
+		return nil
+	}
+	if err := s.wait(ctx, s.queueMark(kindRoomQuarantine, mark)); err != nil {
+		return fmt.Errorf("quarantine room: %w", err)
+	}
+	return nil
+}
+
+// ReleaseRoom puts the data of a quarantined room back into service, see
+// persist. If it is still damaged, reading it quarantines it again.
+func (s *Store) ReleaseRoom(ctx context.Context, k persist.Key) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	if err := errors.Join(ctx.Err(), k.Validate()); err != nil {
+		return fmt.Errorf("release room: %w", err)
+	}
+	if s.quarantinedRooms.check(k) == nil {
+		return nil
+	}
+	if err := s.removeMark(ctx, &s.quarantinedRooms, k); err != nil {
+		return fmt.Errorf("release room: %w", err)
+	}
 	return nil
 }
 
@@ -219,7 +282,7 @@ func (s *Store) beginExisting(ctx context.Context, k persist.Key) error {
 		return err
 	}
 	e, err := s.head(k)
-	if err == nil && e.head.id == 0 {
+	if err == nil && e.state.id == 0 {
 		err = persist.ErrNotFound
 	}
 	if err != nil {

@@ -14,6 +14,7 @@ type counters struct {
 	loads, compactions, corruptions atomic.Uint64
 	backgroundErrors, slowOps       atomic.Uint64
 	writeStalls                     atomic.Uint64
+	roomChanges                     atomic.Uint64
 }
 
 // Stats is what a Store reports about itself. Counters run from Open on.
@@ -23,13 +24,16 @@ type Stats struct {
 	Refused       uint64 // documents that an Append refused: conflicts, epochs, tombstones
 	Loads         uint64 // documents loaded
 	Compactions   uint64 // snapshots switched to
-	Corruptions   uint64 // documents found damaged
+	Corruptions   uint64 // documents, and rooms' data, found damaged
+	RoomChanges   uint64 // changes of rooms acknowledged
 
 	Commits     uint64        // batches that reached their end
 	CommitTime  time.Duration // of those, from the check to the disk, summed
 	InFlight    int           // batches between check and disk now
 	Quarantined int           // documents out of service now
 	Heads       int           // heads remembered now
+
+	QuarantinedRooms int // rooms whose data is out of service now
 
 	Err              error  // why writes are refused now; nil: they are not
 	Stalls           uint64 // how often the disk refused writes
@@ -109,12 +113,15 @@ func (s *Store) Stats() Stats {
 		Loads:         s.counters.loads.Load(),
 		Compactions:   s.counters.compactions.Load(),
 		Corruptions:   s.counters.corruptions.Load(),
+		RoomChanges:   s.counters.roomChanges.Load(),
 
 		Commits:     s.counters.commits.Load(),
 		CommitTime:  time.Duration(s.counters.commitNanos.Load()),
 		InFlight:    len(s.places),
 		Quarantined: s.quarantined.len(),
 		Heads:       s.heads.len(),
+
+		QuarantinedRooms: s.quarantinedRooms.len(),
 
 		Err:              s.health.err(),
 		Stalls:           s.health.count(),

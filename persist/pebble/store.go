@@ -18,8 +18,8 @@ import (
 	"github.com/yserverd/yserverd/persist"
 )
 
-// Store is the embedded document store: persist's contract in one directory. Its
-// methods may be called from any goroutine.
+// Store is the embedded store of documents and of the data of rooms: persist's
+// contract in one directory. Its methods may be called from any goroutine.
 type Store struct {
 	// Static after construction.
 	opts     Options
@@ -45,12 +45,15 @@ type Store struct {
 	scratch []byte
 
 	// Safe for concurrent use by themselves.
-	heads       *heads
-	applied     watermark // commits that are visible
-	durable     watermark // commits that are on disk
-	quarantined quarantined
-	counters    counters
-	gauges      gauges
+	heads            *recent[head]
+	rooms            *recent[roomState]
+	applied          watermark // commits that are visible
+	durable          watermark // commits that are on disk
+	quarantined      quarantined
+	quarantinedRooms quarantined
+	alarmed          atomic.Uint64 // ticket of the last commit that changed an alarm
+	counters         counters
+	gauges           gauges
 
 	loggedBackground atomic.Int64   // when a background error was logged last
 	background       sync.WaitGroup // what calls have left to be done; Close waits for it
@@ -110,7 +113,11 @@ func newStore(opts Options) *Store {
 		places:  make(chan struct{}, opts.MaxInFlight),
 		commitq: make(chan *commit, opts.MaxInFlight),
 		syncq:   make(chan *commit, opts.MaxInFlight),
-		heads:   newHeads(opts.Heads),
+		heads:   newRecent[head](opts.Heads),
+		rooms:   newRecent[roomState](opts.Heads),
+
+		quarantined:      quarantined{kind: kindQuarantine, what: "document"},
+		quarantinedRooms: quarantined{kind: kindRoomQuarantine, what: "data of a room"},
 	}
 }
 
@@ -145,8 +152,10 @@ func (s *Store) open(dir string) error {
 	if err := s.openMeta(); err != nil {
 		return err
 	}
-	if err := s.openQuarantine(); err != nil {
-		return err
+	for _, q := range []*quarantined{&s.quarantined, &s.quarantinedRooms} {
+		if err := s.openQuarantine(q); err != nil {
+			return err
+		}
 	}
 	return s.sweep()
 }

@@ -21,8 +21,10 @@ import (
 )
 
 var (
-	_ persisttest.Store       = (*pebble.Store)(nil)
-	_ persisttest.Quarantiner = (*pebble.Store)(nil)
+	_ persisttest.Store           = (*pebble.Store)(nil)
+	_ persisttest.Quarantiner     = (*pebble.Store)(nil)
+	_ persisttest.Rooms           = (*pebble.Store)(nil)
+	_ persisttest.RoomQuarantiner = (*pebble.Store)(nil)
 )
 
 var notes = persist.Key{Party: "main", Room: "notes"}
@@ -38,9 +40,11 @@ func TestSuite(t *testing.T) {
 	} {
 		t.Run(options.name, func(t *testing.T) {
 			o, base := options.make(), t.TempDir()
-			persisttest.Run(t, func(tb testing.TB, name string) persisttest.Store {
+			open := func(tb testing.TB, name string) persisttest.Store {
 				return mustOpen(tb, filepath.Join(base, name), o)
-			})
+			}
+			persisttest.Run(t, open)
+			persisttest.RunRooms(t, open)
 		})
 	}
 }
