@@ -74,7 +74,7 @@ func (m *merger) mergeMembers(object uint32, first int, patch part, start int) {
 		if m.target.members[i].dead {
 			continue
 		}
-		j, ok := m.patch.find(patch.value, m.target.name(i))
+		j, ok := m.patch.find(patch, m.target.name(i))
 		if !ok {
 			m.putKey(m.target, i, start)
 			m.copy(m.target, m.target.part(i))

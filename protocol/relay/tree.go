@@ -13,12 +13,16 @@ var seed = maphash.MakeSeed()
 // absent is the position of a value that does not exist.
 const absent = math.MaxUint32
 
+// few members of an object are found faster by looking at each than in a table.
+const few = 8
+
 // member is a member of any object in a text, all numbers but next being positions in it.
 type member struct {
 	object      uint32 // the opening brace of the object that it belongs to
 	key, keyEnd uint32 // with the quotes
 	value, end  uint32
 	next        uint32 // index of the first member behind this one that is not inside it
+	few         bool   // the object has so few members that they are not in the table
 	dead        bool   // the object has this key again, behind
 	used        bool   // mark of whoever reads the tree
 }
@@ -45,25 +49,47 @@ func newTree(text []byte) *tree {
 	t := &tree{text: text}
 	if n := countMembers(text); n > 0 {
 		t.members = make([]member, 0, n)
-		size := 2
-		for size/4*3 < n {
-			size *= 2
-		}
-		t.table = make([]uint32, size)
 	}
 	start := t.space(0)
 	end := t.walk(start)
 	t.space(end)
 	t.root = part{uint32(start), uint32(end), 0}
+	t.fillTable()
+	return t
+}
+
+// fillTable makes the table, of objects with more than a few members.
+func (t *tree) fillTable() {
+	n := 0
 	for i := range t.members {
+		if !t.members[i].few {
+			n++
+		}
+	}
+	if n == 0 {
+		return
+	}
+	size := 2
+	for size/4*3 < n {
+		size *= 2
+	}
+	t.table = make([]uint32, size)
+	for i := range t.members {
+		if t.members[i].few {
+			continue
+		}
 		slot := t.slot(t.members[i].object, t.name(i))
 		if before := t.table[slot]; before != 0 {
-			t.members[before-1].dead = true
-			t.loose = true
+			t.bury(int(before) - 1)
 		}
 		t.table[slot] = uint32(i + 1)
 	}
-	return t
+}
+
+// bury marks a member whose key comes again.
+func (t *tree) bury(i int) {
+	t.members[i].dead = true
+	t.loose = true
 }
 
 // countMembers counts the colons outside of strings.
@@ -105,8 +131,9 @@ func (t *tree) walk(i int) int {
 }
 
 func (t *tree) walkObject(object int) int {
+	first, count := len(t.members), 0
 	i := t.space(object + 1)
-	for t.text[i] != '}' {
+	for ; t.text[i] != '}'; count++ {
 		n := len(t.members)
 		keyEnd := skipString(t.text, i)
 		value := t.space(t.space(keyEnd) + 1)
@@ -116,7 +143,23 @@ func (t *tree) walkObject(object int) int {
 		m.end, m.next = uint32(i), uint32(len(t.members))
 		i = t.comma(i)
 	}
+	if count <= few {
+		t.compareFew(uint32(object), first)
+	}
 	return i + 1
+}
+
+// compareFew finds out which members of an object with few of them are dead.
+func (t *tree) compareFew(object uint32, first int) {
+	for i := first; t.in(object, i); i = int(t.members[i].next) {
+		t.members[i].few = true
+		name := t.name(i)
+		for j := first; j < i; j = int(t.members[j].next) {
+			if t.hasName(j, name) {
+				t.bury(j)
+			}
+		}
+	}
 }
 
 // comma returns where the next element or the closing bracket is, i being behind an element.
@@ -156,12 +199,25 @@ func decodeKey(buf *[]byte, key []byte) []byte {
 	return *buf
 }
 
-// find returns the index of the member of an object that has a decoded key, the last if there are several.
-func (t *tree) find(object uint32, name []byte) (int, bool) {
-	if len(t.table) == 0 {
+// hasName reports whether a member has a decoded key.
+func (t *tree) hasName(i int, name []byte) bool {
+	return bytes.Equal(decodeKey(&t.otherBuf, t.key(i)), name)
+}
+
+// find returns the index of the live member that has a decoded key in the object at p.
+func (t *tree) find(p part, name []byte) (int, bool) {
+	if !t.in(p.value, p.first) {
 		return 0, false
 	}
-	n := t.table[t.slot(object, name)]
+	if t.members[p.first].few {
+		for i := p.first; t.in(p.value, i); i = int(t.members[i].next) {
+			if !t.members[i].dead && t.hasName(i, name) {
+				return i, true
+			}
+		}
+		return 0, false
+	}
+	n := t.table[t.slot(p.value, name)]
 	return int(n) - 1, n != 0
 }
 
@@ -180,7 +236,7 @@ func (t *tree) slot(object uint32, name []byte) int {
 			return slot
 		}
 		i := int(n) - 1
-		if t.members[i].object == object && bytes.Equal(decodeKey(&t.otherBuf, t.key(i)), name) {
+		if t.members[i].object == object && t.hasName(i, name) {
 			return slot
 		}
 	}
