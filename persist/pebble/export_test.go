@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"bytes"
+	"context"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -150,3 +151,27 @@ const MaxPointDeletes = maxPointDeletes
 
 // Rooms is how many rooms are remembered.
 func (s *Store) Rooms() int { return s.rooms.len() }
+
+// RangeDeletions is how many deletions of ranges the changes would turn into.
+func (s *Store) RangeDeletions(ctx context.Context, changes ...persist.RoomChange) (n int, err error) {
+	if err := s.begin(ctx); err != nil {
+		return 0, err
+	}
+	defer s.end()
+	w := roomWrite{s: s, ctx: ctx, b: s.db.NewBatch(), index: make(map[persist.Key]int)}
+	defer w.b.Close()
+	for i := range changes {
+		if err := w.change(&changes[i]); err != nil {
+			return 0, err
+		}
+	}
+	for r := w.b.Reader(); ; {
+		kind, _, _, ok, err := r.Next()
+		if !ok || err != nil {
+			return n, err
+		}
+		if kind == pebble.InternalKeyKindRangeDelete {
+			n++
+		}
+	}
+}
