@@ -38,10 +38,10 @@ func TestEverythingTakesTimeInProportion(t *testing.T) {
 		n    int
 		make func(n int) func()
 	}{
-		"random deletes":    {3_000, func(n int) func() { return apply(randomDeletes(n)) }},
+		"random deletes":    {1_500, func(n int) func() { return apply(randomDeletes(n)) }},
 		"reverse arrival":   {1_500, func(n int) func() { return apply(reversed(n)) }},
-		"many clients":      {1_500, func(n int) func() { return apply(manyClients(n)) }},
-		"many sections":     {1_500, func(n int) func() { return apply([][]byte{allClients(n)}) }},
+		"many clients":      {500, func(n int) func() { return apply(manyClients(n)) }},
+		"many sections":     {500, func(n int) func() { return apply([][]byte{allClients(n)}) }},
 		"gaps closed":       {1_500, func(n int) func() { return apply(closingGaps(n)) }},
 		"cut by the parked": {1_500, func(n int) func() { return apply(cutByParked(n)) }},
 		"parked deletes":    {1_500, func(n int) func() { return apply(parkedDeletes(n)) }},
@@ -51,7 +51,7 @@ func TestEverythingTakesTimeInProportion(t *testing.T) {
 		"a chain of ids":    {1_500, func(n int) func() { return compaction(t, chain(n)) }},
 		"nested types":      {1_500, func(n int) func() { return compaction(t, nested(n)) }},
 		"overwritten entry": {1_500, func(n int) func() { return compaction(t, mapUpdates(n, 50, 1)) }},
-		"entries":           {3_000, func(n int) func() { return compaction(t, mapUpdates(n, 50, n/4)) }},
+		"entries":           {750, func(n int) func() { return compaction(t, mapUpdates(n, 50, n/4)) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			const doublings, most = 6, 2.5 * 2.5 * 2.5 * 2.5 * 2.5 * 2.5
