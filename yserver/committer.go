@@ -9,20 +9,21 @@ import (
 	"github.com/yserverd/yserverd/persist"
 )
 
-// commit is the outcome of one room's append.
+// commit is the outcome of what one room had committed.
 type commit struct {
-	result persist.Result
+	result persist.Result // of an append
 	// unknown is set when the store could not tell: the rows may be there or
 	// not, and the room has to look.
 	unknown error
 }
 
-// committer is the one writer of a store. It gathers what rooms append and
-// commits it together, at a bounded rate: a commit costs an fsync whatever it
-// holds, so fewer and larger ones are cheaper for everybody.
-type committer struct {
+// committer is the one writer of one kind of thing, T, to a store. It gathers
+// what rooms bring and commits it together, at a bounded rate: a commit costs an
+// fsync whatever it holds, so fewer and larger ones are cheaper for everybody.
+type committer[T any] struct {
 	// Static after construction.
-	store    Store
+	write    func(ctx context.Context, batch []T) ([]persist.Result, error)
+	what     string // for the log
 	interval time.Duration
 	timeout  time.Duration
 	log      *slog.Logger
@@ -31,21 +32,39 @@ type committer struct {
 	done     chan struct{}
 
 	mu      sync.Mutex
-	waiting []pendingAppend // guarded by mu
-	failing time.Time       // guarded by mu; when the store began to fail, zero when it works
+	waiting []pending[T] // guarded by mu
+	stopped bool         // guarded by mu
+	failing time.Time    // guarded by mu; when the store began to fail, zero when it works
 }
 
-// pendingAppend is an append and the room that waits for it. A room has at most
-// one under way, so that its channel of capacity 1 always takes the answer.
-type pendingAppend struct {
-	persist.Append
+// pending is something to be committed and who waits for it, with a channel that
+// has room for the answer: a room has at most one under way.
+type pending[T any] struct {
+	what   T
 	answer chan<- commit
 }
 
-func newCommitter(cfg Config) *committer {
-	c := &committer{
-		store:    cfg.Store,
-		interval: cfg.CommitInterval,
+// newAppender is the committer of documents.
+func newAppender(cfg Config) *committer[persist.Append] {
+	return newCommitter(cfg, "edits", cfg.CommitInterval, cfg.Store.Append)
+}
+
+// newChanger is the committer of the data of rooms. It hardly waits: who changes
+// data waits for it, often once after the other.
+func newChanger(cfg Config) *committer[persist.RoomChange] {
+	return newCommitter(cfg, "room data", min(cfg.CommitInterval, changeInterval), func(ctx context.Context, batch []persist.RoomChange) ([]persist.Result, error) {
+		return make([]persist.Result, len(batch)), cfg.RoomStore.ChangeRooms(ctx, batch)
+	})
+}
+
+// changeInterval bounds how often the data of rooms is committed.
+const changeInterval = 2 * time.Millisecond
+
+func newCommitter[T any](cfg Config, what string, interval time.Duration, write func(context.Context, []T) ([]persist.Result, error)) *committer[T] {
+	c := &committer[T]{
+		write:    write,
+		what:     what,
+		interval: interval,
 		timeout:  cfg.StoreTimeout,
 		log:      cfg.Logger,
 		wake:     make(chan struct{}, 1),
@@ -56,10 +75,15 @@ func newCommitter(cfg Config) *committer {
 	return c
 }
 
-// submit hands over rows. They must not be modified until the answer came.
-func (c *committer) submit(a persist.Append, answer chan<- commit) {
+// submit hands something over. It must not be modified until the answer came.
+func (c *committer[T]) submit(what T, answer chan<- commit) {
 	c.mu.Lock()
-	c.waiting = append(c.waiting, pendingAppend{a, answer})
+	if c.stopped {
+		c.mu.Unlock()
+		answer <- commit{unknown: persist.ErrClosed}
+		return
+	}
+	c.waiting = append(c.waiting, pending[T]{what, answer})
 	c.mu.Unlock()
 	select {
 	case c.wake <- struct{}{}:
@@ -68,26 +92,33 @@ func (c *committer) submit(a persist.Append, answer chan<- commit) {
 }
 
 // failingSince returns when the store began to fail, zero while it works.
-func (c *committer) failingSince() time.Time {
+func (c *committer[T]) failingSince() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.failing
 }
 
-// stop ends the committer after the appends that were submitted. The rooms must
-// have ended before.
-func (c *committer) stop() {
+// stop ends the committer after what was submitted. The rooms must have ended
+// before.
+func (c *committer[T]) stop() {
 	close(c.quit)
 	<-c.done
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped = true
+	for _, p := range c.waiting {
+		p.answer <- commit{unknown: persist.ErrClosed}
+	}
+	c.waiting = nil
 }
 
-func (c *committer) run() {
+func (c *committer[T]) run() {
 	defer close(c.done)
 	var (
-		batch   []pendingAppend
-		appends []persist.Append
-		last    time.Time
-		pause   = time.NewTimer(0)
+		batch []pending[T]
+		whats []T
+		last  time.Time
+		pause = time.NewTimer(0)
 	)
 	defer pause.Stop()
 	<-pause.C
@@ -103,18 +134,18 @@ func (c *committer) run() {
 		}
 		last = time.Now()
 		batch = c.take(batch[:0])
-		appends = appends[:0]
+		whats = whats[:0]
 		for _, p := range batch {
-			appends = append(appends, p.Append)
+			whats = append(whats, p.what)
 		}
-		c.commit(batch, appends)
+		c.commit(batch, whats)
 		clear(batch)
-		clear(appends)
+		clear(whats)
 	}
 }
 
 // take moves what waits into batch.
-func (c *committer) take(batch []pendingAppend) []pendingAppend {
+func (c *committer[T]) take(batch []pending[T]) []pending[T] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	batch = append(batch, c.waiting...)
@@ -123,13 +154,13 @@ func (c *committer) take(batch []pendingAppend) []pendingAppend {
 	return batch
 }
 
-func (c *committer) commit(batch []pendingAppend, appends []persist.Append) {
+func (c *committer[T]) commit(batch []pending[T], whats []T) {
 	if len(batch) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
-	results, err := c.store.Append(ctx, appends)
+	results, err := c.write(ctx, whats)
 	c.note(err)
 	for i, p := range batch {
 		if err != nil {
@@ -141,15 +172,15 @@ func (c *committer) commit(batch []pendingAppend, appends []persist.Append) {
 }
 
 // note keeps track of whether the store works, and logs the changes.
-func (c *committer) note(err error) {
+func (c *committer[T]) note(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case err != nil && c.failing.IsZero():
 		c.failing = time.Now()
-		c.log.Error("store does not commit; edits are kept in memory and retried", "err", err)
+		c.log.Error("store does not commit; what rooms have is kept in memory and retried", "what", c.what, "err", err)
 	case err == nil && !c.failing.IsZero():
-		c.log.Info("store commits again", "after", time.Since(c.failing).Round(time.Millisecond))
+		c.log.Info("store commits again", "what", c.what, "after", time.Since(c.failing).Round(time.Millisecond))
 		c.failing = time.Time{}
 	}
 }

@@ -34,10 +34,32 @@ type Store interface {
 	Compact(ctx context.Context, key persist.Key, epoch persist.Epoch, upTo persist.Seq, snapshot []byte) error
 }
 
+// RoomStore is the data of rooms: what an application keeps in [Room.Storage],
+// alarms, and the shared state and history of message rooms. Stores of documents
+// implement it too; package persist has the contract.
+type RoomStore interface {
+	// GetRoom returns the values of keys, nil for those that are not there.
+	GetRoom(ctx context.Context, key persist.Key, space persist.Space, keys []string) ([][]byte, error)
+	// ListRoom returns the values of a range in the order of the keys' bytes, and
+	// whether there are more.
+	ListRoom(ctx context.Context, key persist.Key, r persist.RoomRange, reverse bool, limit int) ([]persist.RoomItem, bool, error)
+	// ChangeRooms commits changes of many rooms at once, each whole or not at all.
+	// After an error the outcome is unknown; repeating a change does no harm.
+	ChangeRooms(ctx context.Context, changes []persist.RoomChange) error
+	// RoomSize returns the bytes of the keys and values of a space.
+	RoomSize(ctx context.Context, key persist.Key, space persist.Space) (int64, error)
+	// Alarm returns the alarm of a room, zero when there is none.
+	Alarm(ctx context.Context, key persist.Key) (time.Time, error)
+	// Alarms returns the alarms before a time, or all, the earliest first.
+	Alarms(ctx context.Context, before time.Time, limit int) ([]persist.RoomAlarm, error)
+}
+
 // Config is what a server is made of. Everything but Store has a default.
 type Config struct {
 	// Store keeps the documents. Required. The server does not close it.
 	Store Store
+	// RoomStore keeps the data of rooms. Nil means Store, if it can.
+	RoomStore RoomStore
 	// Origin decides which browser pages may connect. Nil allows requests
 	// without an Origin and those of the same host.
 	Origin *gate.OriginPolicy
@@ -85,6 +107,9 @@ func (c Config) withDefaults() Config {
 	if c.ClientAddr == nil {
 		c.ClientAddr = remoteHost
 	}
+	if c.RoomStore == nil {
+		c.RoomStore, _ = c.Store.(RoomStore)
+	}
 	setDefault(&c.CommitInterval, 10*time.Millisecond)
 	setDefault(&c.StoreTimeout, 30*time.Second)
 	setDefault(&c.LoadTimeout, 30*time.Second)
@@ -111,6 +136,9 @@ func (c Config) validate(parties []Party) error {
 			return fmt.Errorf("two parties are named %q", p.Name)
 		}
 		names[p.Name] = true
+		if c.RoomStore == nil && p.Message != nil && (p.Message.State != nil || p.Message.History != nil) {
+			return fmt.Errorf("party %q: state or history: the store keeps no data of rooms; set Config.RoomStore", p.Name)
+		}
 		if p.YWebSocket == "" {
 			continue
 		}

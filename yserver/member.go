@@ -48,6 +48,7 @@ type member struct {
 	waits     bool        // it is in room.waiting
 	presence  int         // ids that it owns
 	reason    string      // why it may not write
+	data      []byte      // what it set in the roster, JSON
 }
 
 // receive is called by the reader of the peer, in order. It returns once the
@@ -135,21 +136,19 @@ func (m *member) receiveText(text []byte) {
 	}
 }
 
-// receiveMessage takes a message of a message room.
-func (m *member) receiveMessage(p Payload) {
-	m.deliver(message{from: m, payload: p, slot: m.party.New != nil})
-}
-
 // drained is called when everything that waited for a conflated peer has been
 // written: it gets what it missed in one piece.
 func (m *member) drained(_ *peer) {
 	m.tell(func(r *room) {
-		if doc, ok := r.kind.(*documentRoom); ok {
-			doc.wake(func(err error) {
+		switch k := r.kind.(type) {
+		case *documentRoom:
+			k.wake(func(err error) {
 				if err == nil {
-					doc.catchUp(m)
+					k.catchUp(m)
 				}
 			})
+		case *messageRoom:
+			k.roster.catchUp(k, m)
 		}
 	})
 }

@@ -1,5 +1,81 @@
 package yserver
 
-// Message is what the rooms of a party do with messages by themselves. The zero
-// Message does nothing: everything is left to the room type of the party.
-type Message struct{}
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Message is what the rooms of a party do with messages by themselves, in the
+// frames of package protocol/relay. The zero Message does nothing: everything is
+// left to the room type of the party. With both, the type receives what is
+// relayed.
+type Message struct {
+	// Presence keeps everybody informed who is there, and lets clients set data
+	// of their own.
+	Presence bool
+	// Relay sends what a client sends to the others.
+	Relay Relay
+	// State keeps a JSON state that clients patch. Nil means none.
+	State *SharedState
+	// History keeps the last messages. Nil means none. It needs RelayJSON.
+	History *History
+	// PresenceInterval is the least time between two rosters. Zero means 50 ms.
+	PresenceInterval time.Duration
+}
+
+// Relay says what becomes of what clients send.
+type Relay uint8
+
+const (
+	// RelayNone relays nothing.
+	RelayNone Relay = iota
+	// RelayJSON relays JSON objects, stamped with their sender, to all others or
+	// to whom they name, and binary messages as they are.
+	RelayJSON
+	// RelayRaw relays everything as it is to all others.
+	RelayRaw
+)
+
+// SharedState is a JSON state that a room keeps, also when nobody is there.
+type SharedState struct {
+	MaxBytes int // of the state as JSON; zero means 256 KiB
+}
+
+// History is the messages that a room keeps for those who come later.
+type History struct {
+	Messages int // the last so many
+	MaxBytes int // of them together; zero means 1 MiB
+}
+
+func (m Message) withDefaults() Message {
+	setDefault(&m.PresenceInterval, 50*time.Millisecond)
+	if m.State != nil {
+		s := *m.State
+		setDefault(&s.MaxBytes, 256<<10)
+		m.State = &s
+	}
+	if m.History != nil {
+		h := *m.History
+		setDefault(&h.MaxBytes, 1<<20)
+		m.History = &h
+	}
+	return m
+}
+
+func (m Message) validate() error {
+	switch {
+	case m.Relay > RelayRaw:
+		return fmt.Errorf("unknown relay %d", m.Relay)
+	case m.History == nil:
+		return nil
+	case m.Relay != RelayJSON:
+		return errors.New("history needs RelayJSON: other messages have no offset")
+	case m.History.Messages <= 0:
+		return errors.New("history of no messages: set History.Messages, or leave History nil")
+	}
+	return nil
+}
+
+// configured reports whether clients' text is looked at.
+func (m Message) configured() bool { return m.Relay == RelayJSON || m.Presence || m.State != nil }

@@ -2,30 +2,128 @@ package yserver
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"github.com/yserverd/yserverd/persist"
+	"github.com/yserverd/yserverd/protocol/relay"
 )
 
-// messageRoom is a room whose clients exchange messages, through the code of a
-// room type or by themselves.
+// messageRoom is a room whose clients exchange messages: through the code of a
+// room type, by the rules of its Message, or both.
 type messageRoom struct {
 	*room
+	cfg *Message
+
+	roster  roster
+	state   sharedState
+	history history
+
+	// What has to be stored before it is sent. One change is under way at most;
+	// the rest gathers for the next.
+	gathering outgoing
+	flight    outgoing
+	inFlight  bool
+	asked     bool // the change is with the committer
+	retry     time.Duration
+}
+
+// outgoing is frames on their way, in order, and the change that they wait for.
+type outgoing struct {
+	frames []addressed
+	bytes  int64
+	change persist.RoomChange
+}
+
+// addressed is a frame with those who get it.
+type addressed struct {
+	frame *frame
+	from  *member // gets it not; nil: everybody gets it
 }
 
 func newMessageRoom(srv *Server, p *party, e *entry) *messageRoom {
-	r := &messageRoom{room: &room{}}
+	r := &messageRoom{room: &room{}, cfg: p.Message}
 	r.room.kind = r
 	r.room.init(srv, p, e)
 	return r
 }
 
-// loadMessageRoom makes the room, or revives it.
-func (s *Server) loadMessageRoom(p *party, e *entry, d *dormant) (*room, error) {
+// loadMessageRoom makes the room, or revives it, with what it has stored.
+func (s *Server) loadMessageRoom(p *party, e *entry) (*room, error) {
 	r := newMessageRoom(s, p, e)
+	if r.cfg.State == nil && r.cfg.History == nil {
+		return r.room, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.LoadTimeout)
+	defer cancel()
+	err := r.state.load(ctx, r)
+	if err == nil {
+		err = r.history.load(ctx, r)
+	}
+	if err != nil {
+		s.counters.loadFailures.Add(1)
+		s.log.Error("room cannot be loaded", "party", e.id.party, "room", e.id.room, "err", err)
+		return nil, err
+	}
+	s.counters.loads.Add(1)
 	return r.room, nil
 }
 
+// receiveMessage takes a message of a client, in the goroutine of its reader:
+// what it says is found out here, so that the room has less to do.
+func (m *member) receiveMessage(p Payload) {
+	cfg := m.party.Message
+	msg := message{from: m, payload: p, slot: m.party.New != nil}
+	if p.Binary || !cfg.configured() || cfg.Relay == RelayRaw {
+		m.deliver(msg)
+		return
+	}
+	f, err := relay.Parse(p.Data, relay.Limits{Nesting: m.party.Limits.Nesting})
+	switch {
+	case errors.Is(err, relay.ErrNotObject):
+		m.srv.counters.badFrames.Add(1)
+		if msg.slot {
+			m.deliver(msg)
+		}
+	case err != nil:
+		m.srv.counters.badFrames.Add(1)
+		m.peer.push(errorFrame(relay.CodeBadFrame))
+	case f.Kind == relay.Reserved:
+		m.srv.counters.badFrames.Add(1)
+	case f.Kind == relay.Refresh:
+		// Identities that can be refreshed come with the gate.
+	default:
+		msg.frame = &f
+		msg.slot = msg.slot && f.Kind == relay.Relay
+		m.deliver(msg)
+	}
+}
+
+func errorFrame(code string) *frame {
+	return newFrame(opText, kindCustom, relay.AppendError(nil, code), nil)
+}
+
+// handle does what a message calls for.
 func (r *messageRoom) handle(m message) {
 	r.events = r.now
+	if m.from.readOnly.Load() && (m.frame == nil || m.frame.Kind != relay.Presence) {
+		r.srv.counters.refusedWrites.Add(1)
+		m.from.peer.push(errorFrame(relay.CodeReadOnly))
+		if m.slot {
+			r.hooks.free()
+		}
+		return
+	}
+	switch {
+	case m.frame == nil:
+		r.relayPayload(m)
+	case m.frame.Kind == relay.Presence && r.cfg.Presence:
+		r.roster.set(r, m.from, m.frame.Data)
+	case m.frame.Kind == relay.State && r.cfg.State != nil:
+		r.patch(m.from, m.frame)
+	case m.frame.Kind == relay.Relay:
+		r.relayFrame(m.from, m.frame)
+	}
 	if m.slot {
 		r.hooks.put(r.messageCall(m))
 	}
@@ -41,26 +139,148 @@ func (r *messageRoom) messageCall(m message) hookCall {
 	}}
 }
 
-func (r *messageRoom) full() bool { return false }
+// relayPayload sends something on as it is.
+func (r *messageRoom) relayPayload(m message) {
+	if r.cfg.Relay == RelayRaw || r.cfg.Relay == RelayJSON && m.payload.Binary {
+		r.sendAll(addressed{m.payload.frame(), m.from})
+	}
+}
 
-func (r *messageRoom) committed(commit) {}
+// relayFrame sends a stamped frame to all others, or to those it names.
+func (r *messageRoom) relayFrame(from *member, f *relay.ClientFrame) {
+	if r.cfg.Relay != RelayJSON {
+		return
+	}
+	stamp := relay.Stamp{From: from.conn.id, UserID: from.conn.identity.UserID}
+	if f.HasTo || f.HasToTag {
+		r.relayTo(from, f, textFrame(f.AppendRelay(nil, stamp)))
+		return
+	}
+	if r.cfg.History == nil {
+		r.sendAll(addressed{textFrame(f.AppendRelay(nil, stamp)), from})
+		return
+	}
+	stamp.HasOffset, stamp.Offset = true, r.history.next
+	text := f.AppendRelay(nil, stamp)
+	if r.history.keep(r, text) {
+		r.sendStored(addressed{textFrame(text), from})
+	} else {
+		from.peer.push(errorFrame(relay.CodeBadFrame))
+	}
+}
 
-func (r *messageRoom) flush() {}
+// relayTo sends a frame to the newest connection with an id, or to all with a tag
+// that the server gave them; an id is no such tag.
+func (r *messageRoom) relayTo(from *member, f *relay.ClientFrame, out *frame) {
+	if f.HasTo {
+		if m := r.byID.find(f.To, r.members); m != nil && m != from {
+			m.peer.push(out)
+		}
+		return
+	}
+	for _, m := range r.members {
+		if m != from && containsID(m.conn.Tags()[1:], f.ToTag) {
+			m.peer.push(out)
+		}
+	}
+}
 
-func (r *messageRoom) fire(due) {}
+func textFrame(text []byte) *frame { return newFrame(opText, kindCustom, nil, text) }
 
-func (r *messageRoom) enter(*member) {}
+// sendAll sends a frame now.
+func (r *messageRoom) sendAll(a addressed) {
+	for _, m := range r.members {
+		if m != a.from {
+			m.peer.push(a.frame)
+		}
+	}
+}
 
-func (r *messageRoom) leave(*member) {}
+// sendStored sends a frame once what gathers is stored.
+func (r *messageRoom) sendStored(a addressed) {
+	r.gathering.frames = append(r.gathering.frames, a)
+	r.gathering.bytes += a.frame.cost()
+	r.srv.counters.pendingBytes.Add(a.frame.cost())
+}
 
-func (r *messageRoom) settled() bool { return true }
+// commit starts to store what gathered, when nothing is under way.
+func (r *messageRoom) commit() {
+	if r.inFlight || len(r.gathering.frames) == 0 {
+		return
+	}
+	r.flight, r.gathering = r.gathering, outgoing{}
+	r.flight.change.Key = r.key
+	r.state.write(&r.flight.change)
+	r.history.write(&r.flight.change)
+	r.inFlight, r.retry = true, 0
+	r.submit()
+}
+
+func (r *messageRoom) submit() {
+	r.asked = true
+	r.srv.changer.submit(r.flight.change, r.commits)
+}
+
+// committed sends what is stored now, or tries again: nothing is dropped, and
+// nobody is told.
+func (r *messageRoom) committed(c commit) {
+	r.asked = false
+	if c.unknown != nil {
+		r.retry = min(max(2*r.retry, retryFirst), retryMost)
+		r.timers.at(dueRetry, r.now.Add(r.retry))
+		return
+	}
+	r.inFlight = false
+	r.srv.counters.pendingBytes.Add(-r.flight.bytes)
+	r.state.stored()
+	r.history.stored()
+	for _, a := range r.flight.frames {
+		r.sendAll(a)
+	}
+	r.flight = outgoing{}
+}
+
+func (r *messageRoom) full() bool {
+	return r.gathering.bytes+r.flight.bytes > r.party.Limits.Uncommitted
+}
+
+func (r *messageRoom) flush() {
+	r.commit()
+	r.roster.flush(r)
+}
+
+func (r *messageRoom) fire(d due) {
+	if d == dueRetry && r.inFlight && !r.asked {
+		r.submit()
+	}
+	// duePresence: flush runs at the end of every turn
+}
+
+// enter tells a newcomer where the room stands, as far as that is stored; the
+// rest reaches it like everybody.
+func (r *messageRoom) enter(m *member) {
+	r.state.greet(r, m)
+	r.history.greet(r, m)
+	r.roster.touch(r)
+}
+
+func (r *messageRoom) leave(m *member) {
+	m.data = nil
+	r.roster.touch(r)
+}
+
+func (r *messageRoom) settled() bool { return !r.inFlight && len(r.gathering.frames) == 0 }
 
 func (r *messageRoom) hurry() {}
 
-func (r *messageRoom) abandon() {}
+func (r *messageRoom) abandon() {
+	r.srv.counters.pendingBytes.Add(-r.gathering.bytes - r.flight.bytes)
+	r.gathering, r.flight, r.inFlight = outgoing{}, outgoing{}, false
+}
 
 func (r *messageRoom) end() {}
 
+// sleep keeps nothing: what a client set is with its member, the rest is stored.
 func (r *messageRoom) sleep() any { return nil }
 
-func (r *messageRoom) active() (last time.Time, stay bool) { return r.events, false }
+func (r *messageRoom) active() (last time.Time, stay bool) { return r.events, r.roster.dirty }

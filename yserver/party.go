@@ -140,6 +140,7 @@ type Limits struct {
 	Uncommitted   int64 // accepted updates that wait for the store; 32 MiB
 	Nesting       int   // depth of a value; 512
 	Request       int64 // the body of a plain HTTP request; 4 MiB
+	Storage       int64 // keys and values of Room.Storage; 64 MiB
 	Peers         int   // connections of a room; 2,000
 	PeerQueue     int64 // what waits for one peer; 4 MiB
 	Awareness     int64 // one presence state; 64 KiB
@@ -157,6 +158,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.Uncommitted, 32<<20)
 	setDefault(&l.Nesting, 512)
 	setDefault(&l.Request, 4<<20)
+	setDefault(&l.Storage, 64<<20)
 	setDefault(&l.Peers, 2000)
 	setDefault(&l.PeerQueue, 4<<20)
 	setDefault(&l.Awareness, 64<<10)
@@ -174,6 +176,10 @@ func (p Party) withDefaults() Party {
 	if p.Document != nil {
 		d := p.Document.withDefaults()
 		p.Document = &d
+	}
+	if p.Message != nil {
+		m := p.Message.withDefaults()
+		p.Message = &m
 	}
 	return p
 }
@@ -201,6 +207,11 @@ func (p Party) validate() error {
 	}
 	if p.YWebSocket != "" && !strings.HasPrefix(p.YWebSocket, "/") {
 		return fmt.Errorf("party %q: y-websocket path %q: want a leading slash", p.Name, p.YWebSocket)
+	}
+	if p.Message != nil {
+		if err := p.Message.validate(); err != nil {
+			return fmt.Errorf("party %q: %w", p.Name, err)
+		}
 	}
 	if p.YWebSocket != "" && p.Document == nil {
 		return fmt.Errorf("party %q: y-websocket path %q: a message room has no document", p.Name, p.YWebSocket)

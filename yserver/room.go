@@ -11,6 +11,7 @@ import (
 
 	"github.com/yserverd/yserverd/persist"
 	"github.com/yserverd/yserverd/protocol"
+	"github.com/yserverd/yserverd/protocol/relay"
 )
 
 const (
@@ -24,9 +25,10 @@ const (
 // message is a frame of a client on its way into the room.
 type message struct {
 	from    *member
-	doc     protocol.Message // for a document room
-	payload Payload          // for everybody else
-	slot    bool             // it has its place among the hook calls
+	doc     protocol.Message   // for a document room
+	payload Payload            // for everybody else
+	frame   *relay.ClientFrame // what payload says, in a configured message room
+	slot    bool               // it has its place among the hook calls
 }
 
 // kind is what a room is: a document, or messages. The room's goroutine owns it

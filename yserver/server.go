@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/yserverd/yserverd/persist"
 )
 
 // writeStall is how long a client may read nothing at most, a tab that is stopped
@@ -30,7 +32,10 @@ type Server struct {
 	log       *slog.Logger
 	router    *router
 	registry  *registry
-	committer *committer
+	committer *committer[persist.Append]
+	changer   *committer[persist.RoomChange] // nil without a store for the data of rooms
+	storage   keyedLocks
+	alarms    *alarmClock
 	folding   chan struct{} // bounds compactions at once
 	parties   []*party
 
@@ -68,7 +73,11 @@ func New(cfg Config, parties ...Party) (*Server, error) {
 		s.parties = append(s.parties, &party{Party: p, sockets: newSockets(s.socketConfig(p))})
 	}
 	s.router = newRouter(cfg, s.parties)
-	s.committer = newCommitter(cfg)
+	s.committer = newAppender(cfg)
+	if cfg.RoomStore != nil {
+		s.changer = newChanger(cfg)
+		s.alarms = newAlarmClock(s)
+	}
 	return s, nil
 }
 
@@ -100,7 +109,11 @@ func (s *Server) Ready() error {
 	if s.draining.Load() {
 		return errDraining
 	}
-	if since := s.committer.failingSince(); !since.IsZero() {
+	since := s.committer.failingSince()
+	if s.changer != nil && since.IsZero() {
+		since = s.changer.failingSince()
+	}
+	if !since.IsZero() {
 		return fmt.Errorf("store has not committed for %s", time.Since(since).Round(time.Second))
 	}
 	return nil
@@ -112,6 +125,9 @@ func (s *Server) Ready() error {
 // were not stored. The listener must have stopped accepting before.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
+	if s.alarms != nil {
+		s.alarms.stop()
+	}
 	for _, r := range s.registry.close() {
 		go r.post(r.startDrain)
 	}
@@ -129,7 +145,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, p := range s.parties {
 		err = errors.Join(err, p.sockets.shutdown(ctx))
 	}
-	s.stop.Do(s.committer.stop)
+	s.stop.Do(func() {
+		s.committer.stop()
+		if s.changer != nil {
+			s.alarms.wait()
+			s.changer.stop()
+		}
+	})
 	return err
 }
 

@@ -8,7 +8,7 @@ type due uint8
 const (
 	dueSplit    due = iota // senders waited long enough for a commit
 	dueActivate            // members that asked for nothing
-	duePresence            // merged presence may go out
+	duePresence            // merged presence, or the roster, may go out
 	dueStale               // presence that was not renewed
 	dueRetry               // the log, again
 	dueSave                // the onSave debounce
