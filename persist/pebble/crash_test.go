@@ -29,17 +29,21 @@ type crasher struct {
 	options pebble.Options
 	rng     *rand.Rand // of the copies
 
-	mu    sync.Mutex
-	acked map[persist.Key]int // lines that were acknowledged
+	roomsOnly bool // no documents
+
+	mu         sync.Mutex
+	acked      map[persist.Key]int // lines that were acknowledged
+	ackedRooms map[int]int         // versions of the rooms of each writer that were
 
 	progress chan struct{} // gets a token after an acknowledgement, if wanted
 }
 
 // crash is what one power cut leaves, and what had been acknowledged before it.
 type crash struct {
-	fs      *vfs.MemFS
-	acked   map[persist.Key]int
-	percent int // of what was not synced and survived
+	fs         *vfs.MemFS
+	acked      map[persist.Key]int
+	ackedRooms map[int]int
+	percent    int // of what was not synced and survived
 }
 
 const crashDocs = 5
@@ -100,12 +104,7 @@ func (c *crasher) write(ctx context.Context, s *pebble.Store, writer int, rng *r
 }
 
 func (c *crasher) acknowledge(items []persist.Append, results []persist.Result) error {
-	defer func() {
-		select {
-		case c.progress <- struct{}{}:
-		default:
-		}
-	}()
+	defer c.progressed()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, r := range results {
@@ -115,6 +114,13 @@ func (c *crasher) acknowledge(items []persist.Append, results []persist.Result) 
 		c.acked[items[i].Key] = max(c.acked[items[i].Key], int(r.Seq))
 	}
 	return nil
+}
+
+func (c *crasher) progressed() {
+	select {
+	case c.progress <- struct{}{}:
+	default:
+	}
 }
 
 // read loads documents until the context ends. What a load returns is as good as
@@ -153,10 +159,10 @@ func ignoreDone(ctx context.Context, err error) error {
 // cut takes a copy. What was acknowledged is noted first, so it must be there.
 func (c *crasher) cut(percent int) crash {
 	c.mu.Lock()
-	acked := maps.Clone(c.acked)
+	acked, ackedRooms := maps.Clone(c.acked), maps.Clone(c.ackedRooms)
 	c.mu.Unlock()
 	fs := c.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: c.rng})
-	return crash{fs: fs, acked: acked, percent: percent}
+	return crash{fs: fs, acked: acked, ackedRooms: ackedRooms, percent: percent}
 }
 
 // run lets the writers work while it takes so many copies.
@@ -164,11 +170,17 @@ func (c *crasher) run(tb testing.TB, cuts int) (crashes []crash) {
 	s := mustOpen(tb, "db", c.options)
 	ctx, cancel := context.WithCancel(tb.Context())
 	group, ctx := errgroup.WithContext(ctx)
-	for writer := range 3 {
-		rng := rand.New(rand.NewPCG(c.rng.Uint64(), uint64(writer)))
-		group.Go(func() error { return c.write(ctx, s, writer, rng) })
+	if !c.roomsOnly {
+		for writer := range 3 {
+			rng := rand.New(rand.NewPCG(c.rng.Uint64(), uint64(writer)))
+			group.Go(func() error { return c.write(ctx, s, writer, rng) })
+		}
+		group.Go(func() error { return c.read(ctx, s, rand.New(rand.NewPCG(1, 1))) })
 	}
-	group.Go(func() error { return c.read(ctx, s, rand.New(rand.NewPCG(1, 1))) })
+	for writer := range roomWriters {
+		group.Go(func() error { return c.writeRooms(ctx, s, writer) })
+	}
+	group.Go(func() error { return c.readRooms(ctx, s, rand.New(rand.NewPCG(1, 2))) })
 	for range cuts {
 		for range 1 + c.rng.IntN(6) {
 			select {
@@ -206,7 +218,10 @@ func (cr crash) lost(tb testing.TB, o pebble.Options) error {
 			}
 		}
 	}
-	return nothingLeftOver(tb, s)
+	if err := nothingLeftOver(tb, s); err != nil {
+		return err
+	}
+	return lostRooms(tb.Context(), s, cr.ackedRooms)
 }
 
 // nothingLeftOver checks that the rows and pieces stored are those that the
@@ -274,6 +289,8 @@ func newCrasher(seed uint64, o pebble.Options) *crasher {
 		rng:      rand.New(rand.NewPCG(seed, 0)),
 		acked:    make(map[persist.Key]int),
 		progress: make(chan struct{}),
+
+		ackedRooms: make(map[int]int),
 	}
 	c.options = o
 	c.options.FS = c.fs
@@ -281,7 +298,8 @@ func newCrasher(seed uint64, o pebble.Options) *crasher {
 }
 
 // TestPowerCut: everything acknowledged survives, every document loads, nothing
-// is doubled, whatever part of the unsynced data survived.
+// is doubled, changes of rooms are whole or absent, whatever part of the unsynced
+// data survived.
 func TestPowerCut(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -293,6 +311,7 @@ func TestPowerCut(t *testing.T) {
 		again.fs = crashes[len(crashes)/2].fs.CrashClone(vfs.CrashCloneCfg{})
 		again.options.FS = again.fs
 		again.acked = maps.Clone(crashes[len(crashes)/2].acked)
+		again.ackedRooms = maps.Clone(crashes[len(crashes)/2].ackedRooms)
 		for _, cr := range append(crashes, again.run(t, 5)...) {
 			require.NoError(t, cr.lost(t, c.options), "%d%% of the unsynced data", cr.percent)
 		}
