@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,12 +14,17 @@ const (
 	// hookDepth bounds the messages that wait for the hooks of one room; clients
 	// that send faster than their room works are read no further.
 	hookDepth = 256
-	// hookGrace is how long a hook may go on after its context has ended.
+	// hookGrace is how long a hook may go on after its context has ended, but not
+	// longer than it had before.
 	hookGrace = 5 * time.Second
 )
 
-// errStuck means that a hook did not return, and its room was given up.
-var errStuck = errors.New("a hook of the room does not return")
+var (
+	// errStuck means that a hook did not return, and its room was given up.
+	errStuck = errors.New("a hook of the room does not return")
+	// errHookExit means that a hook ended its goroutine (runtime.Goexit).
+	errHookExit = errors.New("a hook ended its goroutine")
+)
 
 // hookCall is one call of a hook. Its fn gets the live value of the room, nil
 // for a party without room type; done, if there is one, gets the outcome.
@@ -45,6 +51,8 @@ type hooks struct {
 	turn    uint64             // guarded by mu; of the call that runs
 	warned  bool               // guarded by mu; its context has ended
 	watch   *time.Timer        // guarded by mu; of the call that runs
+	due     time.Time          // guarded by mu; when watch is to fire
+	last    time.Time          // guarded by mu; when something ran last
 	cancel  context.CancelFunc // guarded by mu; of the call that runs
 	ctx     context.Context    // guarded by mu; ends with the room; made on demand
 	stop    context.CancelFunc // guarded by mu; of ctx
@@ -94,26 +102,48 @@ func (h *hooks) put(c hookCall) {
 
 // run makes the calls that wait, then ends.
 func (h *hooks) run() {
+	exited := true
+	defer func() {
+		if exited {
+			go h.run() // a hook took the goroutine with it
+		}
+	}()
 	for {
-		h.mu.Lock()
-		if len(h.queue) == 0 || h.ended {
-			h.running, h.queue = false, nil
-			if h.watch != nil {
-				h.watch.Stop()
-			}
-			h.mu.Unlock()
+		c, ok := h.take()
+		if !ok {
+			exited = false
 			h.quiet()
 			return
 		}
-		c := h.queue[0]
-		h.queue[0] = hookCall{}
-		h.queue = h.queue[1:]
-		h.mu.Unlock()
-		err := h.start()
-		if err == nil {
-			err = h.guard(c.name, c.fn)
+		h.make(c)
+	}
+}
+
+// take takes the next call. When there is none, the goroutine is done.
+func (h *hooks) take() (hookCall, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.queue) == 0 || h.ended {
+		h.running, h.queue = false, nil
+		h.last = time.Now()
+		if h.watch != nil {
+			h.watch.Stop()
 		}
-		c.finish(h, err)
+		return hookCall{}, false
+	}
+	c := h.queue[0]
+	h.queue[0] = hookCall{}
+	h.queue = h.queue[1:]
+	return c, true
+}
+
+// make makes one call, with what it needs.
+func (h *hooks) make(c hookCall) {
+	err := errHookExit
+	defer func() { c.finish(h, err) }()
+	if err = h.start(); err == nil {
+		err = errHookExit
+		err = h.guard(c.name, c.fn)
 	}
 }
 
@@ -168,16 +198,34 @@ func (h *hooks) guard(name string, fn func(context.Context, any) error) (err err
 }
 
 // call makes a call and waits for it, or for ctx; the call is then made all the
-// same.
+// same. When the room ends it is errRoomEnded if nothing of the call was done.
 func (h *hooks) call(ctx context.Context, name string, fn func(context.Context, any) error) error {
 	outcome := make(chan error, 1)
-	h.put(hookCall{name: name, fn: fn, done: func(err error) { outcome <- err }})
+	var began atomic.Bool
+	h.put(hookCall{
+		name: name,
+		fn: func(ctx context.Context, value any) error {
+			began.Store(true)
+			return fn(ctx, value)
+		},
+		done: func(err error) { outcome <- err },
+	})
 	select {
 	case err := <-outcome:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-h.r.done:
 	}
+	select {
+	case err := <-outcome:
+		return err
+	default:
+	}
+	if began.Load() {
+		return errStuck
+	}
+	return errRoomEnded
 }
 
 // beside does the work of Room.Go and puts what it returns among the calls.
@@ -201,6 +249,7 @@ func (h *hooks) begin() (context.Context, uint64) {
 	h.warned = false
 	var ctx context.Context
 	ctx, h.cancel = context.WithCancel(h.contextLocked())
+	h.due = time.Now().Add(h.r.party.HookTimeout)
 	if h.watch == nil {
 		h.watch = time.AfterFunc(h.r.party.HookTimeout, h.overdue)
 	} else {
@@ -241,18 +290,20 @@ func (h *hooks) finished(turn uint64) {
 func (h *hooks) overdue() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.cancel == nil || h.ended { // the call ended just now
+	if h.cancel == nil || h.ended || time.Now().Before(h.due) { // the call ended just now, or it is the next
 		return
 	}
 	if !h.warned {
 		h.warned = true
 		h.cancel()
-		h.watch.Reset(hookGrace)
+		grace := min(hookGrace, h.r.party.HookTimeout)
+		h.due = time.Now().Add(grace)
+		h.watch.Reset(grace)
 		return
 	}
 	h.r.srv.counters.hooksStuck.Add(1)
 	h.r.log.Error("a hook does not return; its room is given up and starts anew", "timeout", h.r.party.HookTimeout)
-	h.endLocked(errStuck)
+	h.endLocked()
 	go h.r.post(func() { h.r.evict(closeInternalError, "internal error") })
 }
 
@@ -261,10 +312,10 @@ func (h *hooks) overdue() {
 func (h *hooks) end() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.endLocked(errRoomEnded)
+	h.endLocked()
 }
 
-func (h *hooks) endLocked(reason error) {
+func (h *hooks) endLocked() {
 	if h.ended {
 		return
 	}
@@ -277,24 +328,32 @@ func (h *hooks) endLocked(reason error) {
 	if len(queue) > 0 {
 		go func() {
 			for _, c := range queue {
-				c.finish(h, reason)
+				c.finish(h, errRoomEnded)
 			}
 		}()
 	}
 }
 
-// begun and done count what Room.Go has running.
-func (h *hooks) begun() {
+// begun and done count what Room.Go has running; begun reports false when the
+// room has ended.
+func (h *hooks) begun() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.ended {
+		return false
+	}
 	h.work++
+	h.r.beside.Add(1)
+	return true
 }
 
 func (h *hooks) done() {
 	h.mu.Lock()
 	h.work--
+	h.last = time.Now()
 	h.mu.Unlock()
 	h.quiet()
+	h.r.beside.Done()
 }
 
 // quiet lets a room that is to end look whether it can.
@@ -308,8 +367,26 @@ func (h *hooks) quiet() {
 func (h *hooks) idle() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return !h.running && h.work == 0 && len(h.slots) == 0
+	return h.idleLocked()
 }
 
-// rest lets go of the live value. The hooks are idle.
-func (h *hooks) rest() { h.value, h.started = nil, false }
+func (h *hooks) idleLocked() bool { return !h.running && h.work == 0 && len(h.slots) == 0 }
+
+// used returns when something ran last, zero if nothing did.
+func (h *hooks) used() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.last
+}
+
+// rest lets go of the live value, unless something waits or runs. Others may put
+// calls at any time, so it looks and does it at once.
+func (h *hooks) rest() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.idleLocked() {
+		return false
+	}
+	h.value, h.started = nil, false
+	return true
+}
