@@ -82,7 +82,11 @@ func (g *Generator) space(b *strings.Builder) {
 
 // names chooses the keys of an object.
 func (g *Generator) names(frame bool) (names []string) {
-	for range g.Rand.IntN(6) {
+	n := g.Rand.IntN(6)
+	if g.chance(8) {
+		n += 9 // many members are kept in another way than few
+	}
+	for range n {
 		key := keys[frameKeys+g.Rand.IntN(len(keys)-frameKeys)]
 		if frame && !g.chance(4) {
 			key = keys[g.Rand.IntN(frameKeys)]
