@@ -50,13 +50,13 @@ func (r *Room) Broadcast(p Payload, without ...string) {
 	})
 }
 
-// Connections returns who is in the room now, in the order in which they came.
-// With a tag, those that have it; every connection has its id as a tag.
+// Connections returns who is in the room now and not closing, in the order in
+// which they came. With a tag, those that have it; every connection has its id as a tag.
 func (r *Room) Connections(tag ...string) []*Connection {
 	var conns []*Connection
 	r.visit(func(live *room) {
 		for _, m := range inOrder(live.members) {
-			if len(tag) == 0 || tag[0] == "" || containsID(m.conn.Tags(), tag[0]) {
+			if m.peer.open() && (len(tag) == 0 || tag[0] == "" || containsID(m.conn.Tags(), tag[0])) {
 				conns = append(conns, m.conn)
 			}
 		}
@@ -86,10 +86,11 @@ func (r *Room) Go(work func(ctx context.Context) func()) error {
 		return err
 	}
 	live := e.room
-	live.hooks.begun()
-	live.beside.Add(1)
+	if !live.hooks.begun() {
+		r.srv.registry.release(e)
+		return errRoomEnded
+	}
 	go func() {
-		defer live.beside.Done()
 		defer r.srv.registry.release(e)
 		defer live.hooks.done()
 		live.hooks.beside(work)

@@ -26,6 +26,7 @@ type Connection struct {
 	room     *Room
 	identity gate.Identity
 	member   *member
+	peer     atomic.Pointer[peer] // nil before the upgrade
 
 	tags  atomic.Pointer[[]string] // nil: the id alone
 	state atomic.Pointer[[]byte]   // JSON
@@ -88,16 +89,21 @@ func (c *Connection) SetState(v any) error {
 // Send sends a message to the client. It returns at once; a connection for which
 // too much waits is closed with 1013, and one that is closed gets nothing. In a
 // document room, a client that does not speak text frames (y-websocket) gets no
-// text.
+// text. Before OnConnect there is nothing to send to, and it does nothing.
 func (c *Connection) Send(p Payload) {
-	if c.member.takes(p) {
-		c.member.peer.push(p.frame())
+	if to := c.peer.Load(); to != nil && c.member.takes(p) {
+		to.push(p.frame())
 	}
 }
 
 // Close ends the connection with a close code and a reason of at most 123
-// bytes. It returns at once.
-func (c *Connection) Close(code int, reason string) { c.member.peer.close(code, reason) }
+// bytes. It returns at once. Before OnConnect it does nothing: a hook refuses a
+// connection by its error.
+func (c *Connection) Close(code int, reason string) {
+	if p := c.peer.Load(); p != nil {
+		p.close(code, reason)
+	}
+}
 
 // Done is closed when the connection has ended.
 func (c *Connection) Done() <-chan struct{} { return c.ended }

@@ -211,8 +211,15 @@ func (r *documentRoom) woken(l loaded, err error) {
 	}
 }
 
-// active: presence and heartbeats need no document.
-func (r *documentRoom) active() (last time.Time, stay bool) { return r.used, r.timers.set(dueStale) }
+// active: presence and heartbeats need no document, but they need the room. The
+// document is needed while there are members that have not asked for it.
+func (r *documentRoom) active() (last time.Time, stay bool) {
+	last = r.used
+	if r.timers.set(dueActivate) {
+		last = r.now
+	}
+	return last, r.timers.set(dueStale) || len(r.presence.order) > 0
+}
 
 // sleep drops the document; what is known of presence stays.
 func (r *documentRoom) sleep() any {

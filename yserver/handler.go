@@ -53,10 +53,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, rt, unavailable("DRAINING", "the server is restarting", time.Second))
 		return
 	}
+	if err := s.cfg.Origin.Check(r); err != nil { // before the hooks, which may replace the request
+		s.refuse(w, r, rt, asRefusal(err))
+		return
+	}
 	if r = s.before(w, r, rt, upgrade); r == nil {
 		return
 	}
-	decision, err := s.admit(r, rt)
+	decision, err := rt.party.Access(r.Context(), &gate.Request{HTTP: r, Party: rt.party.Name, Room: rt.room})
 	switch {
 	case err != nil:
 		s.refuse(w, r, rt, asRefusal(err))
@@ -65,14 +69,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.request(w, r, rt, decision)
 	}
-}
-
-// admit asks origin and gate. The room is not touched.
-func (s *Server) admit(r *http.Request, rt route) (gate.Decision, error) {
-	if err := s.cfg.Origin.Check(r); err != nil {
-		return gate.Decision{}, err
-	}
-	return rt.party.Access(r.Context(), &gate.Request{HTTP: r, Party: rt.party.Name, Room: rt.room})
 }
 
 // before asks the hooks of the party that come before the gate.
@@ -84,7 +80,7 @@ func (s *Server) before(w http.ResponseWriter, r *http.Request, rt route, upgrad
 	if hook == nil {
 		return r
 	}
-	next, err := s.callBefore(hook, r, Lobby{Party: rt.party.Name, Room: rt.room})
+	next, err := s.awaitBefore(hook, r, rt)
 	var refusal *gate.Refusal
 	switch {
 	case errors.As(err, &refusal):
@@ -99,6 +95,36 @@ func (s *Server) before(w http.ResponseWriter, r *http.Request, rt route, upgrad
 		return r
 	}
 	return next
+}
+
+// awaitBefore calls the hook with a context that ends when it takes too long. One
+// that goes on all the same is not waited for.
+func (s *Server) awaitBefore(hook BeforeHook, r *http.Request, rt route) (*http.Request, error) {
+	ctx, cancel := context.WithCancelCause(r.Context()) // what the hook returns lives on in it
+	watch := time.AfterFunc(rt.party.HookTimeout, func() { cancel(context.DeadlineExceeded) })
+	defer watch.Stop()
+	type answer struct {
+		next *http.Request
+		err  error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		a := answer{err: errHookExit}
+		defer func() { answered <- a }()
+		a.next, a.err = s.callBefore(hook, r.WithContext(ctx), Lobby{Party: rt.party.Name, Room: rt.room})
+	}()
+	select {
+	case a := <-answered:
+		return a.next, a.err
+	case <-ctx.Done():
+	}
+	select {
+	case a := <-answered:
+		return a.next, a.err
+	case <-time.After(min(hookGrace, rt.party.HookTimeout)):
+		s.counters.hooksStuck.Add(1)
+		return nil, errStuck
+	}
 }
 
 func (s *Server) callBefore(hook BeforeHook, r *http.Request, lobby Lobby) (next *http.Request, err error) {
@@ -139,6 +165,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request, rt route, d gat
 		unavailable("UPGRADE_FAILED", "the connection cannot be upgraded now", closeRetry).Write(w)
 		return
 	}
+	m.conn.peer.Store(m.peer)
 	s.enter(e.room, m, r)
 	m.peer.start()
 }
@@ -163,7 +190,7 @@ func (s *Server) enter(room *room, m *member, r *http.Request) {
 // newMember makes the member of a request that was admitted.
 func newMember(s *Server, e *entry, rt route, r *http.Request, d gate.Decision, addr string) *member {
 	query := r.URL.Query()
-	id := query.Get("_pk")
+	id := strings.ToValidUTF8(query.Get("_pk"), "\uFFFD") // it goes into frames of text
 	lifetime, end := context.WithCancel(context.Background())
 	m := &member{srv: s, party: rt.party, entry: e, ymnt: rt.ymnt, lifetime: lifetime, gone: true}
 	m.conn = &Connection{

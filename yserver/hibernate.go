@@ -6,7 +6,7 @@ import (
 )
 
 // dozeAfter is how long a room stays that was woken for something small, such
-// as a heartbeat of presence.
+// as a heartbeat of presence, but not longer than after anything else.
 const dozeAfter = time.Second
 
 // dormant is a room that hibernates: its members, whose sockets stay open, and
@@ -30,32 +30,38 @@ func (r *room) doze() {
 	if r.party.NoHibernation {
 		return
 	}
-	last := r.events
-	if r.kind != nil {
-		if used, _ := r.kind.active(); used.After(last) {
-			last = used
-		}
+	last, stay := r.lastActive()
+	if stay {
+		last = r.now
 	}
 	at := last.Add(r.party.HibernateAfter)
-	if soon := r.now.Add(dozeAfter); at.Before(soon) {
+	if soon := r.now.Add(min(dozeAfter, r.party.HibernateAfter)); at.Before(soon) {
 		at = soon
 	}
 	r.timers.at(dueSleep, at)
+}
+
+// lastActive returns when something happened last in the room, and whether it
+// has a reason to stay awake.
+func (r *room) lastActive() (last time.Time, stay bool) {
+	last, stay = r.kind.active()
+	for _, at := range []time.Time{r.events, r.hooks.used()} {
+		if at.After(last) {
+			last = at
+		}
+	}
+	return last, stay
 }
 
 // hibernate takes a quiet room out of memory. The live value and the document
 // go; if nothing else keeps the room awake, so does the room, but for its
 // members. Whatever happens next brings it back.
 func (r *room) hibernate() {
-	last, stay := r.kind.active()
-	if r.events.After(last) {
-		last = r.events
-	}
-	if r.now.Sub(last) < r.party.HibernateAfter || r.draining || !r.settled() {
+	last, stay := r.lastActive()
+	if r.now.Sub(last) < r.party.HibernateAfter || r.draining || !r.settled() || !r.hooks.rest() {
 		r.doze()
 		return
 	}
-	r.hooks.rest()
 	kept := r.kind.sleep()
 	if stay || len(r.members) == 0 {
 		r.doze()
@@ -65,7 +71,7 @@ func (r *room) hibernate() {
 	for _, m := range d.members {
 		m.live.Store(nil) // whoever needs the room now holds it, and keeps it awake
 	}
-	if !r.srv.registry.sleep(r.entry, d) {
+	if !r.srv.registry.sleep(r.entry, d, r.hooks.idle) {
 		for _, m := range d.members {
 			m.live.Store(r)
 		}

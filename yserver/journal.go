@@ -50,8 +50,10 @@ func (e *entries) add(row []byte, from []update.ID) {
 	e.lowest = lowerAll(e.lowest, from)
 }
 
+// init takes up a document that was loaded. In a room whose document was out of
+// memory for a while the generations go on: all that there were are stored.
 func (j *journal) init(l loaded) {
-	j.epoch, j.seq, j.gen = l.epoch, l.seq, 1
+	j.epoch, j.seq, j.gen = l.epoch, l.seq, max(j.gen, 1)
 }
 
 // bytes is what the store does not have yet.

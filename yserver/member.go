@@ -31,24 +31,26 @@ type member struct {
 	readOnly   atomic.Bool          // by the gate, or by a limit
 
 	// Owned by the room's goroutine.
-	index     int
-	order     uint64
-	older     *member // see memberIndex
-	gone      bool    // not, or no longer, one of room.members
-	connected bool    // OnConnect was called, so OnClose will be
-	told      bool    // that it may not write
-	joined    time.Time
-	synced    bool        // it gets updates; see activate
-	lacks     []update.ID // the first clocks that it did not get, while not synced
-	missed    bool        // it did not get something, deletes perhaps
-	asked     asking      // step 1 sent because of what it knows and we lack
-	batch     uint64      // the serial of the last batch that it sent something of
-	main      []held      // what it gets in order, behind a commit
-	acks      []held      // what tells it that its own is stored
-	waits     bool        // it is in room.waiting
-	presence  int         // ids that it owns
-	reason    string      // why it may not write
-	data      []byte      // what it set in the roster, JSON
+	index    int
+	order    uint64
+	older    *member // see memberIndex
+	gone     bool    // not, or no longer, one of room.members
+	told     bool    // that it may not write
+	joined   time.Time
+	synced   bool        // it gets updates; see activate
+	lacks    []update.ID // the first clocks that it did not get, while not synced
+	missed   bool        // it did not get something, deletes perhaps
+	asked    asking      // step 1 sent because of what it knows and we lack
+	batch    uint64      // the serial of the last batch that it sent something of
+	main     []held      // what it gets in order, behind a commit
+	acks     []held      // what tells it that its own is stored
+	waits    bool        // it is in room.waiting
+	presence int         // ids that it owns
+	reason   string      // why it may not write
+	data     []byte      // what it set in the roster, JSON
+
+	// Owned by the hook calls of the room.
+	connected bool // OnConnect was called without an error, so OnClose will be
 }
 
 // receive is called by the reader of the peer, in order. It returns once the
@@ -143,9 +145,11 @@ func (m *member) drained(_ *peer) {
 		switch k := r.kind.(type) {
 		case *documentRoom:
 			k.wake(func(err error) {
-				if err == nil {
-					k.catchUp(m)
+				if err != nil {
+					m.peer.close(closeTryLater, "the document cannot be loaded now") // it lacks what nobody will tell it
+					return
 				}
+				k.catchUp(m)
 			})
 		case *messageRoom:
 			k.roster.catchUp(k, m)

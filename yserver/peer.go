@@ -138,6 +138,13 @@ func (p *peer) queued() int64 {
 	return p.out.bytes
 }
 
+// open reports whether the peer still takes frames.
+func (p *peer) open() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.closing && !p.dead
+}
+
 // conflated reports whether updates for the peer are being dropped.
 func (p *peer) conflated() bool {
 	p.mu.Lock()

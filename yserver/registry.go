@@ -35,6 +35,7 @@ type entry struct {
 
 	// Guarded by registry.mu.
 	holds int
+	fresh bool          // it is being loaded, and never was
 	ready chan struct{} // closed once room or err is set
 	sleep *dormant      // what hibernates; nil while there is a room
 
@@ -64,7 +65,7 @@ func (g *registry) acquire(ctx context.Context, p *party, id roomID) (*entry, er
 			}
 			return nil, errTooManyRooms
 		}
-		e = &entry{id: id, party: p}
+		e = &entry{id: id, party: p, fresh: true}
 		g.entries[id] = e
 		g.loadLocked(e)
 	}
@@ -72,11 +73,11 @@ func (g *registry) acquire(ctx context.Context, p *party, id roomID) (*entry, er
 }
 
 // find is acquire for a room that is live or hibernates; errRoomEnded when there
-// is none.
+// is none. One that is being loaded is none yet: its hooks may be asking.
 func (g *registry) find(ctx context.Context, id roomID) (*entry, error) {
 	g.mu.Lock()
 	e := g.entries[id]
-	if e == nil {
+	if e == nil || e.fresh {
 		g.mu.Unlock()
 		return nil, errRoomEnded
 	}
@@ -119,10 +120,12 @@ func (g *registry) holdLocked(ctx context.Context, e *entry) error {
 	return err
 }
 
-// loadLocked starts to load the room of an entry.
+// loadLocked starts to load the room of an entry, which is held meanwhile: the
+// room runs before the entry has it, and whoever asked for it may have given up.
 func (g *registry) loadLocked(e *entry) {
 	d := e.sleep
 	e.sleep, e.ready = nil, make(chan struct{})
+	e.holds++
 	g.loading.Add(1)
 	go g.load(e, e.ready, d)
 }
@@ -130,6 +133,7 @@ func (g *registry) loadLocked(e *entry) {
 func (g *registry) load(e *entry, ready chan struct{}, d *dormant) {
 	defer g.loading.Done()
 	defer close(ready)
+	defer g.loaded(e)
 	defer func() {
 		if v := recover(); v != nil {
 			e.err = fmt.Errorf("panic while loading: %v", v)
@@ -145,11 +149,21 @@ func (g *registry) load(e *entry, ready chan struct{}, d *dormant) {
 	e.room, e.err = g.loader(e, d)
 }
 
-// sleep replaces a room by what is left of it, unless somebody needs it.
-func (g *registry) sleep(e *entry, d *dormant) bool {
+// loaded ends the hold of loading.
+func (g *registry) loaded(e *entry) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if e.holds > 0 || g.closing || g.entries[e.id] != e {
+	e.fresh = false
+	e.holds--
+}
+
+// sleep replaces a room by what is left of it, unless somebody needs it. What a
+// caller began who no longer waits for it, and no longer holds the entry, makes
+// idle report false: without holds nobody begins anything.
+func (g *registry) sleep(e *entry, d *dormant, idle func() bool) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e.holds > 0 || g.closing || g.entries[e.id] != e || !idle() {
 		return false
 	}
 	e.room, e.sleep = nil, d
@@ -163,11 +177,12 @@ func (g *registry) release(e *entry) {
 	g.mu.Unlock()
 }
 
-// retire removes a room that wants to end, unless somebody is about to join.
-func (g *registry) retire(e *entry) bool {
+// retire removes a room that wants to end, unless somebody is about to join, or
+// it is not idle: see sleep.
+func (g *registry) retire(e *entry, idle func() bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if e.holds > 0 {
+	if e.holds > 0 || !idle() {
 		return false
 	}
 	g.removeLocked(e)

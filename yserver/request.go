@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/yserverd/yserverd/gate"
@@ -45,7 +47,7 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request, rt route, d gat
 		return
 	}
 	defer s.registry.release(e)
-	answer := &response{header: w.Header().Clone(), limit: rt.party.Limits.Message}
+	answer := newResponse(w.Header(), rt.party.Limits.Message)
 	err = e.room.hooks.call(r.Context(), "OnRequest", func(ctx context.Context, value any) error {
 		h, ok := value.(RequestHandler)
 		if !ok {
@@ -61,10 +63,8 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request, rt route, d gat
 	switch {
 	case errors.Is(err, errRoomEnded):
 		unavailable("UNAVAILABLE", "the room is restarting", closeRetry).Write(w)
-	case err != nil || answer.tooLarge:
+	case err != nil || !answer.send(w):
 		plain(w, http.StatusInternalServerError, http.StatusText(http.StatusInternalServerError))
-	default:
-		answer.send(w)
 	}
 }
 
@@ -81,19 +81,36 @@ func joinContext(a, b context.Context) (context.Context, context.CancelFunc) {
 // response keeps the answer of a hook until the hook has returned: no client can
 // make it wait, and one that writes too late writes to nobody.
 type response struct {
-	header   http.Header
+	limit int64
+
+	mu       sync.Mutex
+	header   http.Header // guarded by mu, but for who writes the answer
 	status   int
-	body     bytes.Buffer
-	limit    int64
+	body     []byte
 	tooLarge bool
+	sent     bool // what comes is for nobody
+}
+
+func newResponse(header http.Header, limit int64) *response {
+	return &response{header: header.Clone(), limit: limit}
 }
 
 // Header implements http.ResponseWriter.
-func (a *response) Header() http.Header { return a.header }
+func (a *response) Header() http.Header {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.header
+}
 
-// WriteHeader implements http.ResponseWriter.
+// WriteHeader implements http.ResponseWriter. Informational answers are not
+// passed on.
 func (a *response) WriteHeader(status int) {
-	if a.status == 0 {
+	if status < 100 || status > 999 {
+		panic(fmt.Sprintf("invalid status %d", status)) // net/http would, where nobody knows which hook it was
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.status == 0 && status >= 200 {
 		a.status = status
 	}
 }
@@ -101,20 +118,35 @@ func (a *response) WriteHeader(status int) {
 // Write implements http.ResponseWriter.
 func (a *response) Write(b []byte) (int, error) {
 	a.WriteHeader(http.StatusOK)
-	if int64(a.body.Len()+len(b)) > a.limit {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.sent {
+		return 0, http.ErrHandlerTimeout
+	}
+	if int64(len(a.body)+len(b)) > a.limit {
 		a.tooLarge = true
 		return 0, errResponseTooLarge
 	}
-	return a.body.Write(b)
+	a.body = append(a.body, b...)
+	return len(b), nil
 }
 
-func (a *response) send(w http.ResponseWriter) {
+// send sends the answer, unless it is over the limit.
+func (a *response) send(w http.ResponseWriter) bool {
 	a.WriteHeader(http.StatusOK)
+	a.mu.Lock()
+	answer := a.header
+	a.header, a.sent = http.Header{}, true
+	a.mu.Unlock()
+	if a.tooLarge {
+		return false
+	}
 	header := w.Header()
 	clear(header)
-	for name, values := range a.header {
+	for name, values := range answer {
 		header[name] = values
 	}
 	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body.Bytes()) // the client may be gone
+	_, _ = w.Write(a.body) // the client may be gone
+	return true
 }

@@ -1,6 +1,7 @@
 package yserver
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -196,8 +197,12 @@ func (r *room) handle(m message) {
 	r.kind.handle(m)
 }
 
-// flush sends what the turn brought and lets the room go on with its life.
+// flush sends what the turn brought and lets the room go on with its life. What
+// a room that hibernates had is that of its successor by now.
 func (r *room) flush() {
+	if r.slept.Load() {
+		return
+	}
 	r.kind.flush()
 	if r.draining {
 		r.drain()
@@ -207,7 +212,7 @@ func (r *room) flush() {
 
 // fire runs the deadlines that are due.
 func (r *room) fire() {
-	for {
+	for !r.over {
 		d, ok := r.timers.next(r.now)
 		switch {
 		case !ok:
@@ -265,26 +270,35 @@ func (r *room) goBeside(work func() func()) {
 // hook is called, whose outcome goes to connected.
 func (r *room) join(m *member, connect *hookCall) error {
 	err := errRoomEnded
-	r.do(func() {
-		switch {
-		case r.draining:
-			err = errDraining
-		case len(r.members) >= r.party.Limits.Peers:
-			err = errTooManyPeers
-		default:
-			if err = r.idTaken(m); err != nil {
-				return
-			}
-			m.gone, m.joined = false, r.now
-			r.kind.flush() // it is in what the newcomer will ask for
-			r.add(m)
-			r.kind.enter(m)
-			if connect != nil {
-				r.hooks.put(*connect)
-			}
-		}
-	})
+	if r.party.Document == nil {
+		r.do(func() { err = r.letIn(m, connect) })
+		return err
+	}
+	// The document was there when the connection was prepared; that may be long ago.
+	if failed := r.awake(context.Background(), func(*documentRoom) { err = r.letIn(m, connect) }); failed != nil {
+		return failed
+	}
 	return err
+}
+
+func (r *room) letIn(m *member, connect *hookCall) error {
+	switch {
+	case r.draining:
+		return errDraining
+	case len(r.members) >= r.party.Limits.Peers:
+		return errTooManyPeers
+	}
+	if err := r.idTaken(m); err != nil {
+		return err
+	}
+	m.gone, m.joined = false, r.now
+	r.kind.flush() // it is in what the newcomer will ask for
+	r.add(m)
+	r.kind.enter(m)
+	if connect != nil {
+		r.hooks.put(*connect)
+	}
+	return nil
 }
 
 // add makes m one of the members.
@@ -321,7 +335,11 @@ func (r *room) unload() {
 	if len(r.members) > 0 {
 		return
 	}
-	if !r.settled() || !r.srv.registry.retire(r.entry) {
+	if at := r.hooks.used().Add(r.party.UnloadAfter); at.After(r.now) {
+		r.timers.at(dueUnload, at)
+		return
+	}
+	if !r.settled() || !r.srv.registry.retire(r.entry, r.hooks.idle) {
 		r.timers.at(dueUnload, r.now.Add(min(r.party.UnloadAfter, time.Second)))
 		return
 	}

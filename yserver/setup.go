@@ -116,15 +116,16 @@ func (r *room) connectHook(m *member, req *http.Request, connected chan<- error)
 		name: "OnConnect",
 		fn: func(ctx context.Context, value any) error {
 			if h, ok := value.(Connecter); ok {
-				return h.OnConnect(ctx, m.conn, req)
+				if err := h.OnConnect(ctx, m.conn, req); err != nil {
+					return err
+				}
 			}
+			m.connected = true
 			return nil
 		},
 		done: func(err error) {
 			if err != nil {
 				r.post(func() { r.leave(m) }) // no longer one of the room's, and it never was connected
-			} else {
-				r.post(func() { m.connected = true })
 			}
 			connected <- err
 		},
@@ -136,15 +137,20 @@ func (r *room) connectHook(m *member, req *http.Request, connected chan<- error)
 func (r *room) goodbye(m *member, c closeInfo) {
 	was := !m.gone
 	r.leave(m)
-	if !was || !m.connected {
+	if !was || r.party.New == nil {
 		return
 	}
 	r.events = r.now
+	if c.broken() {
+		r.hooks.put(hookCall{name: "OnError", fn: func(ctx context.Context, value any) error {
+			if h, ok := value.(ErrorHandler); ok && m.connected {
+				h.OnError(ctx, m.conn, &CloseError{Code: c.code, Reason: c.reason})
+			}
+			return nil
+		}})
+	}
 	r.hooks.put(hookCall{name: "OnClose", fn: func(ctx context.Context, value any) error {
-		if h, ok := value.(ErrorHandler); ok && c.broken() {
-			h.OnError(ctx, m.conn, &CloseError{Code: c.code, Reason: c.reason})
-		}
-		if h, ok := value.(CloseHandler); ok {
+		if h, ok := value.(CloseHandler); ok && m.connected {
 			return h.OnClose(ctx, m.conn, c.code, c.reason, c.clean)
 		}
 		return nil
