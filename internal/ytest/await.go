@@ -63,6 +63,9 @@ func (c *NodeClient) AwaitStopped(ctx context.Context, code int) error {
 // AwaitCloses waits until so many sockets have been closed.
 func (c *NodeClient) AwaitCloses(ctx context.Context, n int) error { return c.await(ctx, "closes", n) }
 
+// AwaitOpens waits until a PartySocket has been connected so many times.
+func (c *NodeClient) AwaitOpens(ctx context.Context, n int) error { return c.await(ctx, "opens", n) }
+
 // AwaitSockets waits until so many sockets have been made.
 func (c *NodeClient) AwaitSockets(ctx context.Context, n int) error {
 	return c.await(ctx, "sockets", n)

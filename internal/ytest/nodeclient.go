@@ -34,6 +34,11 @@ type ClientConfig struct {
 	MaxBackoffTime   int    `json:"maxBackoffTime,omitempty"`   // milliseconds
 	ResyncInterval   int    `json:"resyncInterval,omitempty"`   // milliseconds
 	Disconnected     bool   `json:"-"`                          // do not connect yet
+
+	BinaryType    string         `json:"binaryType,omitempty"`    // PartySocket: blob, its default, or arraybuffer
+	SocketOptions map[string]any `json:"socketOptions,omitempty"` // PartySocket: its own, such as minReconnectionDelay
+	StopOn        []int          `json:"stopOn,omitempty"`        // PartySocket: close codes after which it stays closed
+	CountAttempts bool           `json:"countAttempts,omitempty"` // PartySocket: the query tells the number of the attempt
 }
 
 // NodeClient is one client. Its calls end with the context, or after 15 seconds where that has no deadline; errors of the
@@ -101,12 +106,19 @@ type ClientView struct {
 	Echoes      struct{ Made, Back int }   `json:"echoes"` // own updates, and how many came back from the server
 	Saves       int                        `json:"saves"`  // sync statuses asked for
 	Saved       int                        `json:"saved"`  // the greatest that was answered
+
+	// Of a PartySocket.
+	ID       string    `json:"id"`       // the connection's
+	Protocol string    `json:"protocol"` // the subprotocol that the server chose
+	Opens    int       `json:"opens"`    // how often it was connected
+	Delays   []float64 `json:"delays"`   // before each socket, in milliseconds, as it chose them
 }
 
 // CloseView is how a connection ended.
 type CloseView struct {
-	Code   int    `json:"code"`
-	Reason string `json:"reason"`
+	Code     int    `json:"code"`
+	Reason   string `json:"reason"`
+	WasClean bool   `json:"wasClean"` // PartySocket
 }
 
 // FrameCounters counts what a client received.
@@ -224,6 +236,7 @@ func (c *NodeClient) Save(ctx context.Context) (int, error) {
 type Frame struct {
 	Text   string
 	Binary []byte // nil for a text
+	As     string // of a binary one of a PartySocket: blob or arraybuffer, as the application got it
 }
 
 // Frames returns the frames received so far, from the given number on.
@@ -231,13 +244,14 @@ func (c *NodeClient) Frames(ctx context.Context, from int) ([]Frame, error) {
 	var list []struct {
 		Text   string
 		Base64 *string
+		As     string
 	}
 	if err := c.call(ctx, &list, "frames", map[string]any{"from": from}); err != nil {
 		return nil, err
 	}
 	frames := make([]Frame, len(list))
 	for i, f := range list {
-		frames[i].Text = f.Text
+		frames[i].Text, frames[i].As = f.Text, f.As
 		if f.Base64 != nil {
 			b, err := base64.StdEncoding.DecodeString(*f.Base64)
 			if err != nil {

@@ -29,10 +29,14 @@ var DocumentKinds = []string{YWebsocket, YWebsocket2, YProvider}
 // patience is how long a call may take whose context has no deadline.
 const patience = 15 * time.Second
 
-// NodeClients is one Node process with any number of real Yjs clients in it (fixtures/clients). It is safe for concurrent
-// use.
+// startTimeout is how long a process may take until it can be asked something; a browser takes its time.
+const startTimeout = time.Minute
+
+// NodeClients is one Node process with any number of real clients in it (fixtures/clients), or in a browser that it
+// drives. It is safe for concurrent use.
 type NodeClients struct {
 	cmd    *exec.Cmd
+	ready  chan struct{} // closed when it can be asked something
 	exited chan struct{} // closed when the process has ended and all it wrote was read
 	stderr bytes.Buffer  // valid after that
 
@@ -65,9 +69,16 @@ type reply struct {
 func StartNodeClients(tb testing.TB) *NodeClients {
 	tb.Helper()
 	dir := Fixture(tb, "clients")
-	n := &NodeClients{exited: make(chan struct{}), waiting: make(map[int]chan reply)}
-	n.cmd = exec.Command(Node(tb), "client.mjs")
-	n.cmd.Dir = dir
+	cmd := exec.Command(Node(tb), "client.mjs")
+	cmd.Dir = dir
+	return StartClients(tb, cmd)
+}
+
+// StartClients starts a process that speaks the lines of fixtures/clients/client.mjs, and waits until it is ready. It is
+// ended with the test.
+func StartClients(tb testing.TB, cmd *exec.Cmd) *NodeClients {
+	tb.Helper()
+	n := &NodeClients{cmd: cmd, ready: make(chan struct{}), exited: make(chan struct{}), waiting: make(map[int]chan reply)}
 	n.cmd.Stderr = &n.stderr
 	in, err := n.cmd.StdinPipe()
 	if err != nil {
@@ -85,9 +96,16 @@ func StartNodeClients(tb testing.TB) *NodeClients {
 	tb.Cleanup(func() {
 		n.Close()
 		if tb.Failed() {
-			tb.Logf("node clients said:\n%s%s", n.stderr.String(), consoleText(n.Console()))
+			tb.Logf("clients said:\n%s%s", n.stderr.String(), consoleText(n.Console()))
 		}
 	})
+	select {
+	case <-n.ready:
+	case <-n.exited:
+		tb.Fatal("the process of the clients ended before it was ready")
+	case <-time.After(startTimeout):
+		tb.Fatalf("the process of the clients is not ready after %v", startTimeout)
+	}
 	return n
 }
 
@@ -98,7 +116,7 @@ func (n *NodeClients) Close() {
 	n.mu.Unlock()
 	select {
 	case <-n.exited:
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		n.Kill()
 	}
 }
@@ -122,9 +140,12 @@ func (n *NodeClients) read(out io.Reader) {
 			r = reply{Event: "console", ConsoleLine: ConsoleLine{"uncaught", "not JSON: " + string(line)}}
 		}
 		n.mu.Lock()
-		if r.Event == "console" {
+		switch c := n.waiting[r.ID]; {
+		case r.Event == "console":
 			n.console = append(n.console, r.ConsoleLine)
-		} else if c := n.waiting[r.ID]; c != nil {
+		case r.Event == "ready":
+			close(n.ready)
+		case c != nil:
 			delete(n.waiting, r.ID)
 			c <- r
 		}
