@@ -1,6 +1,7 @@
 package relay_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -123,4 +124,18 @@ func TestMergePatchReusesItsBuffer(t *testing.T) {
 	require.Same(t, &dst[:1][0], &got[0])
 	require.Equal(t, `{"a":1}`, string(target))
 	require.Equal(t, `{"b":2}`, string(patch))
+}
+
+func TestMergePatchOfManyKeys(t *testing.T) {
+	const n = 100_000
+	state := object(n, func(i int) string { return fmt.Sprintf(`"k%d":%d`, i, i) })
+	patch := object(n, func(i int) string {
+		if i%2 == 0 {
+			return fmt.Sprintf(`"k%d":null`, i)
+		}
+		return fmt.Sprintf(`"\u006b%d":{"v":%d}`, n+n/2-i, i)
+	})
+	got, err := relay.MergePatch(nil, state, patch, len(state)+len(patch), 0)
+	require.NoError(t, err)
+	require.Equal(t, mergeOracle(mustDecodeJSON(t, state), mustDecodeJSON(t, patch)), mustDecodeJSON(t, got))
 }

@@ -32,7 +32,7 @@ func TestEverythingTakesTimeInProportion(t *testing.T) {
 		t.Skip("takes some seconds")
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	const doublings, small, most = 6, 1_600, 400
+	const doublings, small, most = 6, 800, 400
 	for name, family := range hostile {
 		t.Run(name, func(t *testing.T) {
 			all := func(n int) func() {
