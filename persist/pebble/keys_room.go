@@ -34,10 +34,14 @@ func alarmTimeKeyLen(k persist.Key) int { return 8 + nameKeyLen(k) }
 
 // appendAlarmTimeKey appends the key of a room in the index of alarms.
 func appendAlarmTimeKey(dst []byte, ms uint64, k persist.Key) []byte {
-	dst = append(dst, kindAlarmTime)
-	dst = binary.BigEndian.AppendUint64(dst, ms)
+	dst = appendAlarmTimePrefix(dst, ms)
 	dst = append(append(dst, k.Party...), 0)
 	return append(append(dst, k.Room...), 0)
+}
+
+// appendAlarmTimePrefix appends what the keys of all alarms at a time begin with.
+func appendAlarmTimePrefix(dst []byte, ms uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, kindAlarmTime), ms)
 }
 
 // parseAlarmTimeKey is the reverse of appendAlarmTimeKey. The names are copies.

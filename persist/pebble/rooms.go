@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"time"
 
 	engine "github.com/cockroachdb/pebble/v2"
@@ -40,7 +41,7 @@ func (s *Store) ChangeRooms(ctx context.Context, changes []persist.RoomChange) e
 	if err := s.begin(ctx); err != nil {
 		return fmt.Errorf("change rooms: %w", err)
 	}
-	w := roomWrite{s: s, ctx: ctx, b: s.db.NewBatchWithSize(size), rooms: make([]pendingRoom, 0, len(changes))}
+	w := roomWrite{s: s, ctx: ctx, b: s.db.NewBatchWithSize(size), rooms: make([]pendingRoom, 0, len(changes)), earliest: math.MaxUint64}
 	if len(changes) > 1 {
 		w.index = make(map[persist.Key]int, len(changes))
 	}
@@ -111,6 +112,8 @@ type roomWrite struct {
 	rooms   []pendingRoom
 	index   map[persist.Key]int // of a room in rooms; nil when there is only one change
 	alarmed bool                // some alarm changed
+
+	earliest uint64 // of the alarms that were set
 }
 
 // pendingRoom is a room that the call changes.
@@ -142,6 +145,7 @@ func (w *roomWrite) build(changes []persist.RoomChange) (*commit, error) {
 	}
 	if w.alarmed {
 		s.alarmed.Store(s.ticket)
+		s.alarmFloor.set(w.earliest)
 	}
 	return s.queue(w.b, s.ticket), nil
 }
@@ -265,6 +269,7 @@ func (w *roomWrite) putAlarm(k persist.Key, ms uint64) {
 	binary.BigEndian.PutUint64(data[:], ms)
 	putRecord(op.Value, op.Key, data[:])
 	finish(op)
+	w.earliest = min(w.earliest, ms)
 	op = w.b.SetDeferred(alarmTimeKeyLen(k), recordOverhead)
 	appendAlarmTimeKey(op.Key[:0], ms, k)
 	putRecord(op.Value, op.Key, nil)

@@ -1,11 +1,9 @@
 package pebble
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	engine "github.com/cockroachdb/pebble/v2"
 
@@ -175,111 +173,4 @@ func (s *Store) RoomSize(ctx context.Context, k persist.Key, space persist.Space
 		return 0, fmt.Errorf("room size: %w", err)
 	}
 	return size, nil
-}
-
-// Alarm implements persist's contract.
-func (s *Store) Alarm(ctx context.Context, k persist.Key) (at time.Time, err error) {
-	if err := s.enter(); err != nil {
-		return time.Time{}, err
-	}
-	defer s.leave()
-	if err := k.Validate(); err != nil {
-		return time.Time{}, fmt.Errorf("alarm: %w", err)
-	}
-	key := appendNameKey(nil, kindAlarm, k)
-	err = s.viewRoom(ctx, k, key, append(bytes.Clone(key), 0), func(it *engine.Iterator) error {
-		if !it.First() {
-			if err := it.Error(); err != nil {
-				return s.unreadableRoom(k, "alarm", err)
-			}
-			return nil
-		}
-		value, err := it.ValueAndErr()
-		var ms uint64
-		if err == nil {
-			ms, err = parseAlarm(key, value)
-		}
-		if err != nil {
-			return s.unreadableRoom(k, "alarm", err)
-		}
-		at = alarmTime(ms)
-		return nil
-	})
-	if err != nil {
-		return time.Time{}, fmt.Errorf("alarm: %w", err)
-	}
-	return at, nil
-}
-
-func alarmTime(ms uint64) time.Time { return time.UnixMilli(int64(ms)).UTC() }
-
-// Alarms implements persist's contract. It reads only the index of the alarms
-// that it returns. An entry that does not verify quarantines its room and is
-// passed over.
-func (s *Store) Alarms(ctx context.Context, before time.Time, limit int) (alarms []persist.RoomAlarm, err error) {
-	if err := s.enter(); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("alarms: %w", err)
-	}
-	bounds := kindBounds(kindAlarmTime)
-	if !before.IsZero() {
-		bounds.UpperBound = alarmBound(before)
-	}
-	if err := s.await(ctx, &s.durable, s.alarmed.Load()); err != nil {
-		return nil, fmt.Errorf("alarms: %w", err)
-	}
-	it, err := s.db.NewIter(bounds)
-	if err != nil {
-		return nil, fmt.Errorf("alarms: %w", err)
-	}
-	defer closeIter(it, &err)
-	if err := s.await(ctx, &s.durable, s.alarmed.Load()); err != nil {
-		return nil, fmt.Errorf("alarms: %w", err)
-	}
-	limit = persist.RoomLimit(limit)
-	for ok := it.First(); ok && len(alarms) < limit; ok = it.Next() {
-		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("alarms: %w", err)
-		}
-		if alarm, ok := s.alarmAt(it); ok {
-			alarms = append(alarms, alarm)
-		}
-	}
-	if err := it.Error(); err != nil {
-		return nil, fmt.Errorf("alarms: %w", err)
-	}
-	return alarms, nil
-}
-
-// alarmBound is the key in the index behind all alarms that are before t.
-func alarmBound(t time.Time) []byte {
-	if t.Year() > 9999 {
-		return []byte{kindAlarmTime + 1}
-	}
-	ms := t.UnixMilli()
-	if t.Nanosecond()%int(time.Millisecond) != 0 {
-		ms++
-	}
-	return appendAlarmTimeKey(nil, uint64(max(ms, 0)), persist.Key{})[:1+8]
-}
-
-// alarmAt reads the entry of the index at the iterator. There is none if its
-// room cannot be served.
-func (s *Store) alarmAt(it *engine.Iterator) (persist.RoomAlarm, bool) {
-	ms, k, err := parseAlarmTimeKey(it.Key())
-	if err != nil || s.quarantinedRooms.check(k) != nil {
-		return persist.RoomAlarm{}, false
-	}
-	value, err := it.ValueAndErr()
-	if err == nil {
-		_, err = parseRecord(it.Key(), value)
-	}
-	if err != nil {
-		_ = s.unreadableRoom(k, "alarm", err)
-		return persist.RoomAlarm{}, false
-	}
-	return persist.RoomAlarm{Key: k, At: alarmTime(ms)}, true
 }

@@ -52,6 +52,7 @@ type Store struct {
 	quarantined      quarantined
 	quarantinedRooms quarantined
 	alarmed          atomic.Uint64 // ticket of the last commit that changed an alarm
+	alarmFloor       alarmFloor
 	counters         counters
 	gauges           gauges
 

@@ -39,6 +39,7 @@ func RunRooms(t *testing.T, open Open) {
 		{"reopening finds everything", testRoomReopen},
 		{"documents are not touched", testRoomDocuments},
 		{"concurrent writers and readers", testRoomsConcurrent},
+		{"alarms are seen by whoever set them", testAlarmsConcurrent},
 		{"repeating after an unknown outcome is right", testRoomFaults},
 		{"behaves as the model", testRoomModel},
 	} {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -152,6 +154,39 @@ func (e *env) readWhole(ctx context.Context, k persist.Key, kept int) error {
 		err = fmt.Errorf("alarm %v, but message %d", at.UnixMilli(), newest)
 	}
 	return err
+}
+
+// testAlarmsConcurrent sets alarms from many sides, to and fro, while others read
+// the earliest ones: each must be in the index once its change has returned.
+func testAlarmsConcurrent(e *env) {
+	const setters, rounds = 4, 80
+	var group errgroup.Group
+	for w := range setters {
+		k := key(fmt.Sprint("own", w))
+		rng := rand.New(rand.NewPCG(uint64(w), 1))
+		group.Go(func() error {
+			for range rounds {
+				ms := 1000 + rng.Int64N(1000)
+				if err := e.data().ChangeRooms(e.ctx, []persist.RoomChange{{Key: k, Alarm: at(time.UnixMilli(ms))}}); err != nil {
+					return err
+				}
+				if _, err := e.data().Alarms(e.ctx, time.UnixMilli(rng.Int64N(3000)), 1); err != nil {
+					return err
+				}
+				due, err := e.data().Alarms(e.ctx, time.UnixMilli(ms+1), 0)
+				if err != nil {
+					return err
+				}
+				want := persist.RoomAlarm{Key: k, At: time.UnixMilli(ms).UTC()}
+				if !slices.Contains(due, want) {
+					return fmt.Errorf("%v is not in %v", want, due)
+				}
+			}
+			return e.data().ChangeRooms(e.ctx, []persist.RoomChange{{Key: k, Alarm: at(time.Time{})}})
+		})
+	}
+	require.NoError(e, group.Wait())
+	require.Empty(e, e.alarms(time.Time{}, 0))
 }
 
 // testRoomFaults repeats changes whose outcome is unknown, each in turn, before
