@@ -51,8 +51,8 @@ type Main struct {
 type commandLine struct {
 	Dev struct {
 		Listen string `default:"127.0.0.1:1234" help:"Loopback address and port to listen on; port 0 takes a free one."`
-		Data   string `default:"./yserverd-data" help:"Folder for the documents."`
-	} `cmd:"" help:"Serve on this machine only, without a configuration: one public party, main, with y-websocket at /."`
+		Data   string `default:"./yserverd-data" help:"Folder for the data."`
+	} `cmd:"" help:"Serve on this machine only, without a configuration: documents in the party main, with y-websocket at /, and messages in the party lobby."`
 	Serve struct {
 		Config string `short:"c" default:"yserverd.yaml" placeholder:"FILE" help:"Configuration file."`
 	} `cmd:"" help:"Serve what a configuration file declares."`
@@ -66,7 +66,7 @@ func (m *Main) ParseFlags(args []string) error {
 	helped := false
 	parser, err := kong.New(&line,
 		kong.Name("yserverd"),
-		kong.Description("Serves collaborative Yjs documents to y-websocket and y-partyserver clients."),
+		kong.Description("Serves collaborative Yjs documents and message rooms to y-websocket, y-partyserver and partysocket clients."),
 		kong.Writers(m.Stdout, m.Stderr),
 		kong.Exit(func(int) { helped = true }),
 	)

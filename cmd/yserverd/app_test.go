@@ -113,6 +113,7 @@ func TestBanner(t *testing.T) {
 	text := banner(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4321}, "./data")
 	for _, want := range []string{
 		"ws://127.0.0.1:4321/<room>", "ws://127.0.0.1:4321/parties/main/<room>", "http://127.0.0.1:4321/readyz", "./data",
+		"ws://127.0.0.1:4321/parties/lobby/<room>", "new PartySocket({ host: '127.0.0.1:4321', party: 'lobby', room: 'my-room' })",
 		"new WebsocketProvider('ws://127.0.0.1:4321', 'my-room', doc)", "new YProvider('127.0.0.1:4321', 'my-room', doc)",
 	} {
 		require.Contains(t, text, want)

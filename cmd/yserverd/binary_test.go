@@ -59,10 +59,10 @@ type process struct {
 	stderr *bufio.Reader
 }
 
-// MustStart starts the built program as a development server.
-func MustStart(t *testing.T) *process {
+// MustStart starts the built program as a development server, with its data in a folder.
+func MustStart(t *testing.T, data string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(MustBuild(t), "dev", "--listen", "127.0.0.1:0", "--data", filepath.Join(t.TempDir(), "documents"))}
+	p := &process{cmd: exec.Command(MustBuild(t), "dev", "--listen", "127.0.0.1:0", "--data", data)}
 	stdout, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
 	stderr, err := p.cmd.StderrPipe()
@@ -122,7 +122,7 @@ func (p *process) wait(t *testing.T) (code int, log string) {
 func TestBinaryEndsOnSignals(t *testing.T) {
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(s.String(), func(t *testing.T) {
-			p := MustStart(t)
+			p := MustStart(t, t.TempDir())
 			conn := dial(t, p.addr, "/my-room")
 			send(t, conn, typed)
 			expect(t, conn, typed)
@@ -139,7 +139,7 @@ func TestBinaryEndsOnSignals(t *testing.T) {
 
 // TestBinarySecondSignal holds the shutdown up with a request that does not end, for which plain requests get a moment.
 func TestBinarySecondSignal(t *testing.T) {
-	p := MustStart(t)
+	p := MustStart(t, t.TempDir())
 	conn, err := net.Dial("tcp", p.addr)
 	require.NoError(t, err)
 	defer conn.Close()

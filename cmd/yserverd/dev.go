@@ -10,8 +10,12 @@ import (
 	"github.com/yserverd/yserverd/cmd/yserverd/internal/config"
 )
 
-// devParty is the party of a development server: the one that y-partyserver's provider asks for when it is told none.
-const devParty = "main"
+// The parties of a development server: documents, under the name that y-partyserver's provider asks for when it is told
+// none, and messages.
+const (
+	devParty = "main"
+	devLobby = "lobby"
+)
 
 // loopbackOnly refuses an address to listen on that other machines could reach.
 func loopbackOnly(address string) error {
@@ -30,9 +34,10 @@ func loopbackOnly(address string) error {
 func devConfig(listen, data string) *config.Config {
 	cfg := config.Default()
 	cfg.Listen, cfg.DataDir = listen, data
-	room := config.DefaultRoom()
-	room.Party, room.Type, room.Access, room.YWebSocket.Path = devParty, "document", "public", "/"
-	cfg.Rooms[devParty] = room
+	document, message := config.DefaultRoom(), config.DefaultRoom()
+	document.Party, document.Type, document.Access, document.YWebSocket.Path = devParty, config.TypeDocument, "public", "/"
+	message.Party, message.Type, message.Access = devLobby, config.TypeMessage, "public"
+	cfg.Rooms[devParty], cfg.Rooms[devLobby] = document, message
 	return cfg
 }
 
@@ -63,8 +68,9 @@ func banner(addr net.Addr, data string) string {
 
   y-websocket     ws://HOST/<room>
   y-partyserver   ws://HOST/parties/main/<room>
+  partysocket     ws://HOST/parties/lobby/<room>   presence, messages, a shared state
   health          http://HOST/healthz   http://HOST/readyz
-  documents       DATA
+  data            DATA
 
   Everybody on this machine may read and write; pages of loopback origins may connect, others may not.
   Ctrl-C stores everything and ends.
@@ -84,6 +90,13 @@ func banner(addr net.Addr, data string) string {
 
     const doc = new Y.Doc()
     const provider = new YProvider('HOST', 'my-room', doc)
+
+    // npm install partysocket
+    import PartySocket from 'partysocket'
+
+    const socket = new PartySocket({ host: 'HOST', party: 'lobby', room: 'my-room' })
+    socket.addEventListener('message', (event) => console.log(event.data))
+    socket.send(JSON.stringify({ type: 'chat', text: 'hello' }))
 
 `)[1:]
 }

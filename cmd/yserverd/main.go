@@ -1,6 +1,7 @@
-// Command yserverd serves collaborative Yjs documents to unmodified y-websocket and y-partyserver clients.
+// Command yserverd serves collaborative Yjs documents and message rooms to unmodified y-websocket, y-partyserver and
+// partysocket clients.
 //
-//	yserverd dev                       one public party on loopback, no configuration
+//	yserverd dev                       public documents and message rooms on loopback, no configuration
 //	yserverd serve -c yserverd.yaml    what the file declares
 //	yserverd version
 //

@@ -16,10 +16,13 @@ import (
 
 	"github.com/yserverd/yserverd/persist"
 	"github.com/yserverd/yserverd/persist/pebble"
+	"github.com/yserverd/yserverd/persist/persisttest"
+	"github.com/yserverd/yserverd/yserver"
 )
 
-// fullDisk is a store that takes nothing. When somebody tried, it says so.
+// fullDisk is a store that takes no edits. When somebody tried, it says so.
 type fullDisk struct {
+	yserver.RoomStore
 	tried chan struct{}
 }
 
@@ -52,7 +55,7 @@ func TestUnsavedEdits(t *testing.T) {
 	require.NoError(t, err)
 	cfg := devConfig("", "")
 	cfg.ShutdownTimeout = 300 * time.Millisecond
-	store := fullDisk{tried: make(chan struct{}, 1)}
+	store := fullDisk{RoomStore: persisttest.NewMemory(), tried: make(chan struct{}, 1)}
 	s, err := startOn(listener, store, cfg, forThisMachine, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 

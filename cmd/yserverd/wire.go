@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -17,9 +18,10 @@ import (
 // This file is the only place that knows which adapter serves which interface.
 var _ documents = (*pebble.Store)(nil)
 
-// documents is a store that can be closed.
+// documents is a store of documents, and of the data of rooms, that can be closed.
 type documents interface {
 	yserver.Store
+	yserver.RoomStore
 	io.Closer
 }
 
@@ -83,8 +85,39 @@ func serverConfig(cfg *config.Config, store yserver.Store, origin *gate.OriginPo
 	}
 }
 
-// newParty makes a party of one entry of rooms. The configuration has admitted public document rooms only.
+// newParty makes a party of one entry of rooms. The configuration has admitted public rooms only.
 func newParty(cfg *config.Config, room *config.Room) yserver.Party {
+	party := yserver.Party{
+		Name:           room.Party,
+		Access:         gate.Public,
+		CORS:           room.CORS,
+		PingInterval:   room.PingInterval,
+		UnloadAfter:    room.Idle.UnloadAfter,
+		HibernateAfter: room.Idle.HibernateAfter,
+		Limits: yserver.Limits{
+			Message:           int64(room.Limits.Message),
+			Nesting:           room.Limits.Nesting,
+			Peers:             room.Limits.Peers,
+			PeerQueue:         int64(room.Limits.PeerQueue),
+			MessagesPerSecond: float64(cmp.Or(room.Limits.MessagesPerSecond, cfg.Limits.MessagesPerSecond)),
+		},
+	}
+	if room.Type == config.TypeMessage {
+		party.Message = newMessage(room)
+		return party
+	}
+	party.Document = newDocument(cfg, room)
+	party.YWebSocket = room.YWebSocket.Path
+	party.Limits.Document = int64(room.Limits.Document)
+	party.Limits.Pending = int64(room.Limits.Pending)
+	party.Limits.Awareness = int64(room.Limits.Awareness)
+	party.Limits.AwarenessIDs = room.Limits.AwarenessIDs
+	party.Limits.AwarenessRoom = int64(room.Limits.AwarenessRoom)
+	return party
+}
+
+// newDocument translates what concerns rooms of documents.
+func newDocument(cfg *config.Config, room *config.Room) *yserver.Document {
 	document := &yserver.Document{
 		CallbackOptions:   yserver.CallbackOptions{DebounceWait: room.Save.Wait, DebounceMaxWait: room.Save.MaxWait},
 		KeepDeleted:       !room.GC,
@@ -98,27 +131,25 @@ func newParty(cfg *config.Config, room *config.Room) yserver.Party {
 	if room.AwarenessInterval == 0 {
 		document.AwarenessInterval = -1 // 0 is the default there
 	}
-	return yserver.Party{
-		Name:         room.Party,
-		Access:       gate.Public,
-		Document:     document,
-		YWebSocket:   room.YWebSocket.Path,
-		CORS:         room.CORS,
-		PingInterval: room.PingInterval,
-		UnloadAfter:  room.Idle.UnloadAfter,
-		Limits: yserver.Limits{
-			Message:           int64(room.Limits.Message),
-			Document:          int64(room.Limits.Document),
-			Pending:           int64(room.Limits.Pending),
-			Nesting:           room.Limits.Nesting,
-			Peers:             room.Limits.Peers,
-			PeerQueue:         int64(room.Limits.PeerQueue),
-			Awareness:         int64(room.Limits.Awareness),
-			AwarenessIDs:      room.Limits.AwarenessIDs,
-			AwarenessRoom:     int64(room.Limits.AwarenessRoom),
-			MessagesPerSecond: float64(cfg.Limits.MessagesPerSecond),
-		},
+	return document
+}
+
+// newMessage translates what concerns message rooms.
+func newMessage(room *config.Room) *yserver.Message {
+	message := &yserver.Message{Presence: room.Presence}
+	switch room.Relay {
+	case "json":
+		message.Relay = yserver.RelayJSON
+	case "raw":
+		message.Relay = yserver.RelayRaw
 	}
+	if room.State.Enabled {
+		message.State = &yserver.SharedState{MaxBytes: int(room.State.MaxBytes)}
+	}
+	if room.History.Messages > 0 {
+		message.History = &yserver.History{Messages: room.History.Messages, MaxBytes: int(room.History.MaxBytes)}
+	}
+	return message
 }
 
 // partyNames returns the names of the parties in order.

@@ -24,7 +24,8 @@ func TestServerConfig(t *testing.T) {
 	origin, err := gate.NewOriginPolicy(gate.OriginConfig{})
 	require.NoError(t, err)
 	log := slog.New(slog.DiscardHandler)
-	got := serverConfig(cfg, fullDisk{}, origin, log)
+	full := fullDisk{}
+	got := serverConfig(cfg, full, origin, log)
 
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.RemoteAddr = "10.0.0.1:80"
@@ -32,7 +33,7 @@ func TestServerConfig(t *testing.T) {
 	require.Equal(t, "203.0.113.7", got.ClientAddr(r), "trusted_proxies")
 	got.ClientAddr = nil
 	require.Equal(t, yserver.Config{
-		Store: fullDisk{}, Origin: origin, Prefixes: []string{"a", "b"}, Reserved: config.Reserved(), Logger: log,
+		Store: full, Origin: origin, Prefixes: []string{"a", "b"}, Reserved: config.Reserved(), Logger: log,
 		Limits: yserver.ServerLimits{InboundBytes: 1, Connections: 2, ConnectionsPerIP: 3, Rooms: 4, DocumentBytes: 5},
 	}, got)
 }
@@ -45,7 +46,8 @@ func TestNewParty(t *testing.T) {
 	}
 	room := &config.Room{
 		Party: "p", Type: "document", Access: "public", CORS: true, YWebSocket: config.YWebSocket{Path: "/y"}, Durability: "committed",
-		GC: false, Save: config.Save{Wait: 4, MaxWait: 5}, AwarenessInterval: 6, PingInterval: 7, Idle: config.Idle{UnloadAfter: 8},
+		GC: false, Save: config.Save{Wait: 4, MaxWait: 5}, AwarenessInterval: 6, PingInterval: 7,
+		Idle: config.Idle{UnloadAfter: 8, HibernateAfter: 18},
 		Limits: config.RoomLimits{
 			Message: 9, Document: 10, Pending: 11, Nesting: 12, Peers: 13, PeerQueue: 14, Awareness: 15, AwarenessIDs: 16, AwarenessRoom: 17,
 		},
@@ -54,7 +56,7 @@ func TestNewParty(t *testing.T) {
 	require.NotNil(t, got.Access, "a party without a rule is refused")
 	got.Access = nil
 	require.Equal(t, yserver.Party{
-		Name: "p", YWebSocket: "/y", CORS: true, PingInterval: 7, UnloadAfter: 8,
+		Name: "p", YWebSocket: "/y", CORS: true, PingInterval: 7, UnloadAfter: 8, HibernateAfter: 18,
 		Document: &yserver.Document{
 			CallbackOptions: yserver.CallbackOptions{DebounceWait: 4, DebounceMaxWait: 5}, Durability: yserver.DurabilityCommitted,
 			KeepDeleted: true, AwarenessInterval: 6, SnapshotUpdates: 1, SnapshotBytes: 2,
@@ -65,9 +67,35 @@ func TestNewParty(t *testing.T) {
 		},
 	}, got)
 
-	room.Durability, room.GC, room.AwarenessInterval = "echo", true, 0
+	room.Durability, room.GC, room.AwarenessInterval, room.Limits.MessagesPerSecond = "echo", true, 0, 19
 	got = newParty(cfg, room)
 	require.Equal(t, yserver.DurabilityEcho, got.Document.Durability)
 	require.False(t, got.Document.KeepDeleted)
 	require.Negative(t, got.Document.AwarenessInterval, "0 forwards each; the default has another name there")
+	require.EqualValues(t, 19, got.Limits.MessagesPerSecond, "the room's own goes before that of the process")
+}
+
+// TestNewMessageParty does it for message rooms.
+func TestNewMessageParty(t *testing.T) {
+	room := config.DefaultRoom()
+	room.Party, room.Type, room.Relay, room.PingInterval, room.CORS = "p", "message", "json", 1, false
+	room.Idle = config.Idle{UnloadAfter: 2, HibernateAfter: 3}
+	room.State, room.History = config.State{Enabled: true, MaxBytes: 4}, config.History{Messages: 5, MaxBytes: 6}
+	room.Limits = config.RoomLimits{Message: 7, Nesting: 8, Peers: 9, PeerQueue: 10, MessagesPerSecond: 11}
+	got := newParty(&config.Config{}, room)
+	require.NotNil(t, got.Access)
+	got.Access = nil
+	require.Equal(t, yserver.Party{
+		Name: "p", PingInterval: 1, UnloadAfter: 2, HibernateAfter: 3,
+		Message: &yserver.Message{
+			Presence: true, Relay: yserver.RelayJSON, State: &yserver.SharedState{MaxBytes: 4},
+			History: &yserver.History{Messages: 5, MaxBytes: 6},
+		},
+		Limits: yserver.Limits{Message: 7, Nesting: 8, Peers: 9, PeerQueue: 10, MessagesPerSecond: 11},
+	}, got)
+
+	room.Presence, room.State.Enabled, room.History.Messages, room.Relay = false, false, 0, "raw"
+	require.Equal(t, &yserver.Message{Relay: yserver.RelayRaw}, newParty(&config.Config{}, room).Message)
+	room.Relay = "none"
+	require.Equal(t, &yserver.Message{Relay: yserver.RelayNone}, newParty(&config.Config{}, room).Message)
 }

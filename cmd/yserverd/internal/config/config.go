@@ -52,18 +52,29 @@ type Snapshots struct {
 	EveryBytes   Size `koanf:"every_bytes"`
 }
 
-// Room is one entry of rooms: a binding, and so a party.
+// The types of rooms.
+const (
+	TypeDocument = "document"
+	TypeMessage  = "message"
+)
+
+// Room is one entry of rooms: a binding, and so a party. A key with the tag "only" belongs to rooms of that type; in
+// others it is refused, and has its default here.
 type Room struct {
 	Party string // the party's name, made from the binding; no key of its own
 
-	Type              string        `koanf:"type"` // document
+	Type              string        `koanf:"type"` // TypeDocument or TypeMessage
 	Access            string        `koanf:"access"`
 	CORS              bool          `koanf:"cors"`
-	YWebSocket        YWebSocket    `koanf:"y_websocket"`
-	Durability        string        `koanf:"durability"` // echo or committed
-	GC                bool          `koanf:"gc"`
-	Save              Save          `koanf:"save"`
-	AwarenessInterval time.Duration `koanf:"awareness_interval"` // 0 forwards each
+	YWebSocket        YWebSocket    `koanf:"y_websocket" only:"document"`
+	Durability        string        `koanf:"durability" only:"document"` // echo or committed
+	GC                bool          `koanf:"gc" only:"document"`
+	Save              Save          `koanf:"save" only:"document"`
+	AwarenessInterval time.Duration `koanf:"awareness_interval" only:"document"` // 0 forwards each
+	Presence          bool          `koanf:"presence" only:"message"`
+	Relay             string        `koanf:"relay" only:"message"` // json, raw or none
+	State             State         `koanf:"state" only:"message"`
+	History           History       `koanf:"history" only:"message"`
 	PingInterval      time.Duration `koanf:"ping_interval"`
 	Idle              Idle          `koanf:"idle"`
 	Limits            RoomLimits    `koanf:"limits"`
@@ -80,22 +91,36 @@ type Save struct {
 	MaxWait time.Duration `koanf:"max_wait"`
 }
 
-// Idle says when a room leaves memory.
+// State is the JSON state that a message room keeps for its clients.
+type State struct {
+	Enabled  bool `koanf:"enabled"`
+	MaxBytes Size `koanf:"max_bytes"`
+}
+
+// History is the last messages that a message room keeps.
+type History struct {
+	Messages int  `koanf:"messages"` // 0 keeps none
+	MaxBytes Size `koanf:"max_bytes"`
+}
+
+// Idle says when a room leaves memory: one without connections, and one in which nothing happens.
 type Idle struct {
-	UnloadAfter time.Duration `koanf:"unload_after"`
+	UnloadAfter    time.Duration `koanf:"unload_after"`
+	HibernateAfter time.Duration `koanf:"hibernate_after"`
 }
 
 // RoomLimits bound one room and its connections.
 type RoomLimits struct {
-	Message       Size `koanf:"message"`
-	Document      Size `koanf:"document"`
-	Pending       Size `koanf:"pending"`
-	Nesting       int  `koanf:"nesting"`
-	Peers         int  `koanf:"peers"`
-	PeerQueue     Size `koanf:"peer_queue"`
-	Awareness     Size `koanf:"awareness"`
-	AwarenessIDs  int  `koanf:"awareness_ids"`
-	AwarenessRoom Size `koanf:"awareness_room"`
+	Message           Size `koanf:"message"`
+	Document          Size `koanf:"document" only:"document"`
+	Pending           Size `koanf:"pending" only:"document"`
+	Nesting           int  `koanf:"nesting"`
+	Peers             int  `koanf:"peers"`
+	PeerQueue         Size `koanf:"peer_queue"`
+	MessagesPerSecond int  `koanf:"messages_per_second"` // of one connection; 0 is that of Config.Limits
+	Awareness         Size `koanf:"awareness" only:"document"`
+	AwarenessIDs      int  `koanf:"awareness_ids" only:"document"`
+	AwarenessRoom     Size `koanf:"awareness_room" only:"document"`
 }
 
 // Limits bound all rooms together.
@@ -138,8 +163,12 @@ func DefaultRoom() *Room {
 		GC:                true,
 		Save:              Save{Wait: 2 * time.Second, MaxWait: 10 * time.Second},
 		AwarenessInterval: 16 * time.Millisecond,
+		Presence:          true,
+		Relay:             "json",
+		State:             State{Enabled: true, MaxBytes: 256 << 10},
+		History:           History{MaxBytes: 1 << 20},
 		PingInterval:      25 * time.Second,
-		Idle:              Idle{UnloadAfter: 30 * time.Second},
+		Idle:              Idle{UnloadAfter: 30 * time.Second, HibernateAfter: 5 * time.Minute},
 		Limits: RoomLimits{
 			Message: 32 << 20, Document: 256 << 20, Pending: 8 << 20, Nesting: 512, Peers: 2000, PeerQueue: 4 << 20,
 			Awareness: 64 << 10, AwarenessIDs: 64, AwarenessRoom: 4 << 20,
@@ -154,8 +183,7 @@ var later = []string{
 	"snapshots.s3", "snapshots.keep_versions", "snapshots.keep_superseded",
 	"delete", "auth", "database", "resources", "broadcast", "admin", "metrics", "otel",
 	"limits.auth_failures_per_minute", "limits.upgrades_per_second", "limits.unauthenticated_timeout",
-	"rooms.*.write", "rooms.*.ticket", "rooms.*.webhook", "rooms.*.require_epoch", "rooms.*.idle.hibernate_after",
-	"rooms.*.presence", "rooms.*.relay", "rooms.*.state", "rooms.*.history",
+	"rooms.*.write", "rooms.*.ticket", "rooms.*.webhook", "rooms.*.require_epoch",
 }
 
 // reserved are the first path segments that the server keeps for itself, some of them for versions to come.

@@ -60,8 +60,9 @@ rooms:
     save: {wait: 1s, max_wait: 1s}
     awareness_interval: 0
     ping_interval: 10s
-    idle: {unload_after: 1ms}
+    idle: {unload_after: 1ms, hibernate_after: 2ms}
     limits:
+      messages_per_second: 10
       message: 1MiB
       document: 2 MiB
       pending: 3KiB
@@ -72,11 +73,38 @@ rooms:
       awareness_ids: 8
       awareness_room: 9GiB
   Other: {type: document, access: public, y_websocket: {path: /}}
+  INTERVIEW_ROOM:
+    type: message
+    access: public
+    cors: false
+    presence: false
+    relay: none
+    state: {enabled: false, max_bytes: 1KiB}
+    history: {messages: 0, max_bytes: 2KiB}
+    ping_interval: 3s
+    idle: {unload_after: 4ms, hibernate_after: 5ms}
+    limits: {message: 6, nesting: 7, peers: 8, peer_queue: 9, messages_per_second: 10}
 limits: {inbound_bytes: 1MiB, connections: 1, connections_per_ip: 2, rooms: 3, document_bytes: 1TiB, messages_per_second: 4}
 log: {level: debug, format: json}
 `)
 	require.NoError(t, err)
-	other := config.DefaultRoom()
+	document, message, other := config.DefaultRoom(), config.DefaultRoom(), config.DefaultRoom()
+	document.Party, document.Type, document.Access, document.CORS = "document-room", "document", "public", false
+	document.YWebSocket.Path, document.Durability, document.GC = "/yjs", "committed", false
+	document.Save, document.AwarenessInterval = config.Save{Wait: time.Second, MaxWait: time.Second}, 0
+	document.PingInterval = 10 * time.Second
+	document.Idle = config.Idle{UnloadAfter: time.Millisecond, HibernateAfter: 2 * time.Millisecond}
+	document.Limits = config.RoomLimits{
+		Message: 1 << 20, Document: 2 << 20, Pending: 3 << 10, Nesting: 4, Peers: 5, PeerQueue: 6, Awareness: 7,
+		AwarenessIDs: 8, AwarenessRoom: 9 << 30, MessagesPerSecond: 10,
+	}
+	message.Party, message.Type, message.Access, message.CORS = "interview-room", "message", "public", false
+	message.Presence, message.Relay = false, "none"
+	message.State, message.History = config.State{MaxBytes: 1 << 10}, config.History{MaxBytes: 2 << 10}
+	message.PingInterval = 3 * time.Second
+	message.Idle = config.Idle{UnloadAfter: 4 * time.Millisecond, HibernateAfter: 5 * time.Millisecond}
+	message.Limits.Message, message.Limits.Nesting, message.Limits.Peers = 6, 7, 8
+	message.Limits.PeerQueue, message.Limits.MessagesPerSecond = 9, 10
 	other.Type, other.Access, other.Party, other.YWebSocket.Path = "document", "public", "other", "/"
 	require.Equal(t, &config.Config{
 		Listen: "[::1]:4321", PublicURL: "https://docs.example/yjs", Prefixes: []string{"api/rooms", "parties"},
@@ -86,18 +114,7 @@ log: {level: debug, format: json}
 		},
 		ShutdownTimeout: 90 * time.Second, DataDir: "/var/lib/yserverd",
 		Snapshots: config.Snapshots{EveryUpdates: 7, EveryBytes: 64 << 10},
-		Rooms: map[string]*config.Room{
-			"DOCUMENT_ROOM": {
-				Party: "document-room", Type: "document", Access: "public", YWebSocket: config.YWebSocket{Path: "/yjs"},
-				Durability: "committed", Save: config.Save{Wait: time.Second, MaxWait: time.Second},
-				PingInterval: 10 * time.Second, Idle: config.Idle{UnloadAfter: time.Millisecond},
-				Limits: config.RoomLimits{
-					Message: 1 << 20, Document: 2 << 20, Pending: 3 << 10, Nesting: 4, Peers: 5, PeerQueue: 6, Awareness: 7,
-					AwarenessIDs: 8, AwarenessRoom: 9 << 30,
-				},
-			},
-			"Other": other,
-		},
+		Rooms:     map[string]*config.Room{"DOCUMENT_ROOM": document, "Other": other, "INTERVIEW_ROOM": message},
 		Limits: config.Limits{
 			InboundBytes: 1 << 20, Connections: 1, ConnectionsPerIP: 2, Rooms: 3, DocumentBytes: 1 << 40, MessagesPerSecond: 4,
 		},
@@ -117,7 +134,7 @@ func TestProblems(t *testing.T) {
 		{"key of later", "auth: {secret: hunter2hunter2}" + tail, "y.yaml:1: auth: known, but not supported by this version"},
 		{"key of later in a mapping", "store:\n  url: ''\n  max_connections: 3" + tail, "y.yaml:3: store.max_connections: known, but not supported by this version"},
 		{"key of later of a room", "rooms:\n  M: {type: document, access: public,\n      write: {roles: [a]}}", "y.yaml:3: rooms.M.write: known, but not supported by this version"},
-		{"key of later below a key of now", "rooms:\n  M:\n    {type: document, access: public, idle: {hibernate_after: 5m}}", "y.yaml:3: rooms.M.idle.hibernate_after: known, but not supported by this version"},
+		{"key of later below a key of now", "limits:\n  rooms: 3\n  upgrades_per_second: 4" + tail, "y.yaml:3: limits.upgrades_per_second: known, but not supported by this version"},
 		{"a store that is not there yet", "store:\n  url: postgres://u:hunter2@h/db" + tail, `y.yaml:2: store.url: known, but not supported by this version: only "" (the embedded store in data_dir)`},
 
 		{"text for a duration", "shutdown_timeout: soon" + tail, `y.yaml:1: shutdown_timeout: want a duration such as 500ms, 20s or 5m, got "soon"`},
@@ -154,6 +171,24 @@ func TestProblems(t *testing.T) {
 		{"zero of a room", "rooms:\n  M:\n    type: document\n    access: public\n    limits:\n      peers: 0", "y.yaml:6: rooms.M.limits.peers: want more than 0"},
 		{"zero duration of a room", "rooms:\n  M:\n    type: document\n    access: public\n    ping_interval: 0s", "y.yaml:5: rooms.M.ping_interval: want more than 0"},
 		{"save that ends before it waits", "rooms:\n  M: {type: document, access: public,\n    save: {max_wait: 1s}}", "y.yaml:3: rooms.M.save.max_wait: is shorter than save.wait"},
+		{"zero hibernation", "rooms:\n  M:\n    type: document\n    access: public\n    idle:\n      hibernate_after: 0s", "y.yaml:6: rooms.M.idle.hibernate_after: want more than 0"},
+
+		{"document's key in a message room", message("gc: false"), "y.yaml:5: rooms.M.gc: a message room has no use for it: it belongs to type: document"},
+		{"document's mapping in a message room", message("save:\n      wait: 20s"), "y.yaml:5: rooms.M.save: a message room has no use for it: it belongs to type: document"},
+		{"document's limit in a message room", message("limits:\n      pending: 1MiB"), "y.yaml:6: rooms.M.limits.pending: a message room has no use for it: it belongs to type: document"},
+		{"mount of a message room", message("y_websocket: {path: /parties}"), "y.yaml:5: rooms.M.y_websocket: a message room has no use for it: it belongs to type: document"},
+		{"relay in a document room", "rooms:\n  M:\n    type: document\n    access: public\n    relay: none", "y.yaml:5: rooms.M.relay: a document room has no use for it: it belongs to type: message"},
+		{"history in a document room", "rooms:\n  M:\n    type: document\n    access: public\n    history:\n      messages: 3", "y.yaml:5: rooms.M.history: a document room has no use for it: it belongs to type: message"},
+		{"unknown relay", message("relay: yaml"), "y.yaml:5: rooms.M.relay: want json, raw or none"},
+		{"history of what is relayed raw", message("relay: raw\n    history:\n      messages: 3"), "y.yaml:7: rooms.M.history.messages: needs relay: json, since other messages have no offset"},
+		{"history of what is not relayed", message("relay: none\n    history: {messages: 3}"), "y.yaml:6: rooms.M.history.messages: needs relay: json, since other messages have no offset"},
+		{"negative history", message("history: {messages: -1}"), "y.yaml:5: rooms.M.history.messages: want a whole number, got -1"},
+		{"negative state", message("state: {max_bytes: -1KiB}"), `y.yaml:5: rooms.M.state.max_bytes: want a size in bytes such as 65536, 64KiB or 1MiB, got "-1KiB"`},
+		{"state of nothing", message("state: {max_bytes: 0}"), "y.yaml:5: rooms.M.state.max_bytes: want more than 0"},
+		{"state without end", message("state: {max_bytes: 1GiB}"), "y.yaml:5: rooms.M.state.max_bytes: want at most 16MiB"},
+		{"history without end", message("history: {messages: 1, max_bytes: 17MiB}"), "y.yaml:5: rooms.M.history.max_bytes: want at most 16MiB"},
+		{"mistyped key of a message room", message("state: {max_byte: 1}"), "y.yaml:5: rooms.M.state.max_byte: unknown key, did you mean max_bytes?"},
+
 		{"durability", "rooms:\n  M:\n    type: document\n    access: public\n    durability: none", "y.yaml:5: rooms.M.durability: want echo or committed"},
 
 		{"no prefix", "prefixes: []" + tail, "y.yaml:1: prefixes: want at least one"},
@@ -164,14 +199,14 @@ func TestProblems(t *testing.T) {
 
 		{"no rooms", "listen: :1", "y.yaml: rooms: no room is declared, so nothing could be opened"},
 		{"empty rooms", "\nrooms: {}", "y.yaml:2: rooms: no room is declared, so nothing could be opened"},
-		{"no type", "rooms:\n  MAIN:\n    access: public", "y.yaml:2: rooms.MAIN.type: is missing: document is the one that this version has"},
-		{"message room", "rooms:\n  MAIN:\n    access: public\n    type: message", "y.yaml:4: rooms.MAIN.type: message is known, but not supported by this version: only document"},
-		{"unknown type", "rooms:\n  MAIN:\n    access: public\n    type: chat", "y.yaml:4: rooms.MAIN.type: unknown type: want document"},
+		{"no type", "rooms:\n  MAIN:\n    access: public", "y.yaml:2: rooms.MAIN.type: is missing: want document or message"},
+		{"unknown type", "rooms:\n  MAIN:\n    access: public\n    type: chat", "y.yaml:4: rooms.MAIN.type: unknown type: want document or message"},
+		{"mistyped type", "rooms:\n  MAIN:\n    access: public\n    type: messages", "y.yaml:4: rooms.MAIN.type: unknown type, did you mean message?"},
 		{"no access", "rooms:\n  MAIN:\n    type: document", "y.yaml:2: rooms.MAIN.access: until the gate exists every party needs access: public"},
 		{"empty access", "rooms:\n  MAIN:\n    type: document\n    access:", "y.yaml:4: rooms.MAIN.access: until the gate exists every party needs access: public"},
 		{"other access", "rooms:\n  MAIN:\n    type: document\n    access: private", "y.yaml:4: rooms.MAIN.access: until the gate exists every party needs access: public"},
 		{"declared access", "rooms:\n  MAIN:\n    type: document\n    access: {resource: chats}", "y.yaml:4: rooms.MAIN.access: known, but not supported by this version in this form: until the gate exists every party needs access: public"},
-		{"nothing of a room", "rooms:\n  MAIN:", "y.yaml:2: rooms.MAIN.access: until the gate exists every party needs access: public\ny.yaml:2: rooms.MAIN.type: is missing: document is the one that this version has"},
+		{"nothing of a room", "rooms:\n  MAIN:", "y.yaml:2: rooms.MAIN.access: until the gate exists every party needs access: public\ny.yaml:2: rooms.MAIN.type: is missing: want document or message"},
 		{"binding that is no segment", "rooms:\n  'a/b': {type: document, access: public}", "y.yaml:2: rooms.a/b: a binding name is letters, digits, hyphens and underscores"},
 		{"one party twice", minimal + "  Main: {type: document, access: public}", "y.yaml:3: rooms.Main: is the party main, and so is MAIN: rename one"},
 
@@ -212,6 +247,11 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+// message is a file with a message room, what is added in line 5.
+func message(added string) string {
+	return "rooms:\n  M:\n    type: message\n    access: public\n    " + added + "\n"
+}
+
 // mounts is a file with two rooms, the second one's mount in line 7.
 func mounts(a, b string) string {
 	return "rooms:\n  A:\n    {type: document, access: public, y_websocket: {path: " + a + "}}\n  B:\n    type: document\n    access: public\n" +
@@ -235,7 +275,10 @@ prefixs: [a]
 auth: {secret: x}
 rooms:
   MAIN:
-    type: message
+    type: massage
+    relay: none
+    gc: true
+    history: {messages: 3}
     limits: {peers: none, message: 0}
   main: {type: document, access: public}
 log: {format: xml}
@@ -245,11 +288,12 @@ y.yaml:2: shutdown_timeout: want a duration such as 500ms, 20s or 5m, got "never
 y.yaml:3: prefixs: unknown key, did you mean prefixes?
 y.yaml:4: auth: known, but not supported by this version
 y.yaml:6: rooms.MAIN.access: until the gate exists every party needs access: public
-y.yaml:7: rooms.MAIN.type: message is known, but not supported by this version: only document
-y.yaml:8: rooms.MAIN.limits.message: want more than 0
-y.yaml:8: rooms.MAIN.limits.peers: want a whole number, got "none"
-y.yaml:9: rooms.main: is the party main, and so is MAIN: rename one
-y.yaml:10: log.format: want text or json
+y.yaml:7: rooms.MAIN.type: unknown type, did you mean message?
+y.yaml:10: rooms.MAIN.history.messages: needs relay: json, since other messages have no offset
+y.yaml:11: rooms.MAIN.limits.message: want more than 0
+y.yaml:11: rooms.MAIN.limits.peers: want a whole number, got "none"
+y.yaml:12: rooms.main: is the party main, and so is MAIN: rename one
+y.yaml:13: log.format: want text or json
 YSERVERD_DATABASE_URL: known, but not supported by this version
 YSERVERD_LIMITS_ROOMS: limits.rooms: want a whole number, got something else from the environment`)
 }
@@ -287,6 +331,9 @@ func TestEnvironmentProblems(t *testing.T) {
 		{"wrong item", minimal, "YSERVERD_TRUSTED_PROXIES=10.0.0.1,hunter2", "YSERVERD_TRUSTED_PROXIES: trusted_proxies[1]: want an address or a network such as 10.0.0.0/8, got something else from the environment"},
 		{"wrong value", minimal, "YSERVERD_LOG_FORMAT=hunter2", "YSERVERD_LOG_FORMAT: log.format: want text or json"},
 		{"of a room", minimal, "YSERVERD_ROOMS_MAIN_LIMITS_PEERS=0", "YSERVERD_ROOMS_MAIN_LIMITS_PEERS: rooms.MAIN.limits.peers: want more than 0"},
+		{"of another type of room", minimal, "YSERVERD_ROOMS_MAIN_STATE_ENABLED=hunter2", "YSERVERD_ROOMS_MAIN_STATE_ENABLED: rooms.MAIN.state.enabled: want true or false, got something else from the environment"},
+		{"of another type of room, in a mapping", minimal, "YSERVERD_ROOMS_MAIN_HISTORY_MESSAGES=3", "YSERVERD_ROOMS_MAIN_HISTORY_MESSAGES: rooms.MAIN.history.messages: a document room has no use for it: it belongs to type: message"},
+		{"unknown type", minimal, "YSERVERD_ROOMS_MAIN_TYPE=hunter2", "YSERVERD_ROOMS_MAIN_TYPE: rooms.MAIN.type: unknown type: want document or message"},
 		{"a store that is not there yet", minimal, "YSERVERD_STORE_URL=postgres://u:hunter2@h/db", `YSERVERD_STORE_URL: store.url: known, but not supported by this version: only "" (the embedded store in data_dir)`},
 		{"key of later", minimal, "YSERVERD_AUTH_SECRET=hunter2", "YSERVERD_AUTH_SECRET: known, but not supported by this version"},
 		{"key of later of a room", minimal, "YSERVERD_ROOMS_MAIN_WEBHOOK_SECRET=hunter2", "YSERVERD_ROOMS_MAIN_WEBHOOK_SECRET: known, but not supported by this version"},
@@ -426,18 +473,30 @@ func TestDocumentation(t *testing.T) {
 	c, err := config.Parse("configuration.md", text, config.Options{PartyName: lower})
 	require.NoError(t, err)
 	want := config.Default()
-	room := config.DefaultRoom()
-	room.Party, room.Type, room.Access, room.YWebSocket.Path = "document-room", "document", "public", "/yjs"
-	want.Rooms["DOCUMENT_ROOM"] = room
+	document, message := config.DefaultRoom(), config.DefaultRoom()
+	document.Party, document.Type, document.Access, document.YWebSocket.Path = "document-room", "document", "public", "/yjs"
+	message.Party, message.Type, message.Access = "message-room", "message", "public"
+	want.Rooms["DOCUMENT_ROOM"], want.Rooms["MESSAGE_ROOM"] = document, message
 	require.Equal(t, want, c)
 
 	var tree map[string]any
 	require.NoError(t, yaml.Unmarshal(text, &tree))
 	for _, key := range config.Leaves() {
-		var value any = tree
-		for _, step := range strings.Split(strings.ReplaceAll(key, "*", "DOCUMENT_ROOM"), ".") {
-			require.Contains(t, value, step, "%s is not documented", key)
-			value = value.(map[string]any)[step]
+		documented := false
+		for _, binding := range []string{"DOCUMENT_ROOM", "MESSAGE_ROOM"} {
+			documented = documented || has(tree, strings.Split(strings.ReplaceAll(key, "*", binding), "."))
+		}
+		require.True(t, documented, "%s is not documented", key)
+	}
+}
+
+// has reports whether a tree of mappings has a path.
+func has(tree any, steps []string) bool {
+	for _, step := range steps {
+		m, ok := tree.(map[string]any)
+		if tree = m[step]; !ok || tree == nil {
+			return false
 		}
 	}
+	return true
 }

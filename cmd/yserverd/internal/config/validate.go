@@ -10,9 +10,6 @@ import (
 	"github.com/yserverd/yserverd/gate"
 )
 
-// onlyPublic is said of every room that is not public.
-const onlyPublic = "until the gate exists every party needs access: public"
-
 // validate reports what is wrong with values of the right type. A value that did not decode has its default here, and
 // a key that has a problem gets no second one.
 func (l *loader) validate(c *Config) {
@@ -100,38 +97,6 @@ func (l *loader) validatePrefixes(c *Config) {
 	}
 }
 
-// validateRoom checks one entry of rooms.
-func (l *loader) validateRoom(at path, r *Room) {
-	switch r.Type {
-	case "document":
-	case "":
-		l.fail(at.at("type"), "is missing: document is the one that this version has")
-	case "message":
-		l.fail(at.at("type"), "message is "+notYet+": only document")
-	default:
-		l.fail(at.at("type"), "unknown type: want document")
-	}
-	if r.Access != "public" {
-		l.fail(at.at("access"), onlyPublic)
-	}
-	l.oneOf(at.at("durability"), r.Durability, "echo", "committed")
-	l.positive(at.at("ping_interval"), int64(r.PingInterval))
-	l.positive(at.at("idle").at("unload_after"), int64(r.Idle.UnloadAfter))
-	l.positive(at.at("save").at("wait"), int64(r.Save.Wait))
-	if r.Save.MaxWait < r.Save.Wait {
-		l.fail(at.at("save").at("max_wait"), "is shorter than save.wait")
-	}
-	limits := at.at("limits")
-	for key, n := range map[string]int64{
-		"message": int64(r.Limits.Message), "document": int64(r.Limits.Document), "pending": int64(r.Limits.Pending),
-		"nesting": int64(r.Limits.Nesting), "peers": int64(r.Limits.Peers), "peer_queue": int64(r.Limits.PeerQueue),
-		"awareness": int64(r.Limits.Awareness), "awareness_ids": int64(r.Limits.AwarenessIDs),
-		"awareness_room": int64(r.Limits.AwarenessRoom),
-	} {
-		l.positive(limits.at(key), n)
-	}
-}
-
 // validateMounts checks the y-websocket mounts against the server's own paths and against each other. One below the
 // other would take rooms of the other's: only the root may have mounts below it, for what has no mount of its own.
 func (l *loader) validateMounts(c *Config, names []string) {
@@ -143,6 +108,9 @@ func (l *loader) validateMounts(c *Config, names []string) {
 	var mounted []string // bindings before this one that have a mount
 	for _, name := range names {
 		room, at := c.Rooms[name], path{"rooms", name, "y_websocket", "path"}
+		if room.Type == TypeMessage {
+			continue // it may have none, which was said
+		}
 		if room.YWebSocket.Path == "" {
 			if _, there := l.lines[path{"rooms", name, "y_websocket"}.join()]; there {
 				l.fail(at, "is missing: want a path such as /yjs, or / for the root")
@@ -187,7 +155,8 @@ func (l *loader) positive(at path, n int64) {
 // oneOf reports a text that is none of the allowed ones.
 func (l *loader) oneOf(at path, got string, allowed ...string) {
 	if !slices.Contains(allowed, got) {
-		l.fail(at, "want "+strings.Join(allowed, " or "))
+		last := len(allowed) - 1
+		l.fail(at, "want "+strings.Join(allowed[:last], ", ")+" or "+allowed[last])
 	}
 }
 
