@@ -116,9 +116,9 @@
 // ChangeRooms makes all changes in one durable write, whole or not at all: after
 // a crash either all of them are there or none is. Their order is that of the
 // arguments, and within a change Ranges, Deletes, Puts, Alarm. Values are copied
-// before ChangeRooms returns, whichever way it returns. ErrInvalid (any argument
+// before ChangeRooms returns, whichever way it returns. ErrInvalid (an argument
 // is) and ErrCorrupt (a room is quarantined; the *CorruptError names it) mean
-// that nothing was written and that nothing else in the call was wrong; any
+// that nothing was written: the other changes can be made without that one. Any
 // other error leaves the outcome of all changes unknown. A change does not
 // depend on what it replaces, so repeating it is right, as long as nothing else
 // has changed the room since. Dropping by key reads nothing; dropping a range

@@ -2,8 +2,10 @@ package pebble
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -85,7 +87,8 @@ func alarmTime(ms uint64) time.Time { return time.UnixMilli(int64(ms)).UTC() }
 
 // Alarms implements persist's contract. It reads only the index of the alarms
 // that it returns. An entry that does not verify quarantines its room and is
-// passed over.
+// passed over; a damaged block, which may hold many, makes it read the alarms of
+// all rooms instead.
 func (s *Store) Alarms(ctx context.Context, before time.Time, limit int) (alarms []persist.RoomAlarm, err error) {
 	if err := s.enter(); err != nil {
 		return nil, err
@@ -95,6 +98,9 @@ func (s *Store) Alarms(ctx context.Context, before time.Time, limit int) (alarms
 		return nil, fmt.Errorf("alarms: %w", err)
 	}
 	alarms, err = s.alarms(ctx, alarmBound(before), persist.RoomLimit(limit))
+	if engine.IsCorruptionError(err) {
+		alarms, err = s.alarmsOfRooms(ctx, alarmBound(before), persist.RoomLimit(limit))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("alarms: %w", err)
 	}
@@ -136,6 +142,52 @@ func (s *Store) alarms(ctx context.Context, before uint64, limit int) (alarms []
 		}
 	}
 	return alarms, it.Error()
+}
+
+// alarmsOfRooms does without the index, of which a block is damaged: it reads the
+// alarms of all rooms.
+func (s *Store) alarmsOfRooms(ctx context.Context, before uint64, limit int) (alarms []persist.RoomAlarm, err error) {
+	it, err := s.db.NewIter(kindBounds(kindAlarm))
+	if err != nil {
+		return nil, err
+	}
+	defer closeIter(it, &err)
+	if err := s.await(ctx, &s.durable, s.alarmed.Load()); err != nil {
+		return nil, err
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		k, err := parseNameKey(kindAlarm, it.Key())
+		if err != nil || s.quarantinedRooms.check(k) != nil {
+			continue
+		}
+		value, err := it.ValueAndErr()
+		var ms uint64
+		if err == nil {
+			ms, err = parseAlarm(it.Key(), value)
+		}
+		if err != nil {
+			_ = s.unreadableRoom(k, "alarm", err)
+			continue
+		}
+		if ms < before {
+			alarms = append(alarms, persist.RoomAlarm{Key: k, At: alarmTime(ms)})
+		}
+		if len(alarms)/2 > limit {
+			alarms = earliest(alarms, limit)
+		}
+	}
+	return earliest(alarms, limit), it.Error()
+}
+
+// earliest sorts the alarms and keeps the first.
+func earliest(alarms []persist.RoomAlarm, limit int) []persist.RoomAlarm {
+	slices.SortFunc(alarms, func(a, b persist.RoomAlarm) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Key.Party, b.Key.Party), cmp.Compare(a.Key.Room, b.Key.Room))
+	})
+	return alarms[:min(len(alarms), limit)]
 }
 
 // alarmBound is the least time in whole milliseconds that is not before t; zero

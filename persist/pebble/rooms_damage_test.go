@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -159,4 +160,46 @@ func TestDamagedRoomCanBeReleased(t *testing.T) {
 	}
 	mustChange(t, s, persist.RoomChange{Key: damaged, Puts: puts(history, "b", "mended")})
 	require.Equal(t, "mended", mustGet(t, s, damaged, history, "b"))
+}
+
+// TestDamagedBlockOfAlarms damages a table file where the index of the alarms
+// is: all of them are found without it.
+func TestDamagedBlockOfAlarms(t *testing.T) {
+	fs := vfs.NewMem()
+	s := mustOpen(t, "db", pebble.Options{FS: fs})
+	const rooms = 3000
+	var changes []persist.RoomChange
+	for i := range rooms {
+		changes = append(changes, persist.RoomChange{Key: persist.Key{Party: "main", Room: fmt.Sprint(i)}, Alarm: alarmAt(int64(rooms - i))})
+	}
+	mustChange(t, s, changes...)
+	require.NoError(t, s.DB().Flush())
+	want, err := s.Alarms(t.Context(), time.Time{}, 2*rooms)
+	require.NoError(t, err)
+	require.Len(t, want, rooms)
+	require.NoError(t, s.Close())
+
+	files, err := fs.List("db")
+	require.NoError(t, err)
+	for _, name := range files {
+		if filepath.Ext(name) == ".sst" {
+			data, err := fs.UnsafeGetFileDataBuffer("db/" + name)
+			require.NoError(t, err)
+			data[len(data)*7/10] ^= 1
+		}
+	}
+	s = mustOpen(t, "db", pebble.Options{FS: fs})
+	_, err = s.CountKind('t')
+	require.Error(t, err, "the damage is somewhere else")
+	for _, c := range []struct{ before, limit, n int }{{0, 2 * rooms, rooms}, {0, 5, 5}, {1000, 2 * rooms, 999}, {1000, 600, 600}, {1, 5, 0}} {
+		before := time.Time{}
+		if c.before != 0 {
+			before = time.UnixMilli(int64(c.before))
+		}
+		got, err := s.Alarms(t.Context(), before, c.limit)
+		require.NoError(t, err)
+		require.Equal(t, want[:c.n], append([]persist.RoomAlarm{}, got...))
+	}
+	require.Zero(t, s.Stats().QuarantinedRooms)
+	require.NoError(t, s.Close())
 }
