@@ -3,6 +3,7 @@ package pebble
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -175,3 +176,14 @@ func (s *Store) RangeDeletions(ctx context.Context, changes ...persist.RoomChang
 		}
 	}
 }
+
+// HoldCommits keeps queued commits from being applied until release is called.
+func (s *Store) HoldCommits() (release func()) {
+	s.places <- struct{}{}
+	c := &commit{batch: s.db.NewBatch(), begun: time.Now(), done: make(chan error)}
+	s.commitq <- c // its outcome, which nobody takes, holds up what comes behind
+	return func() { <-c.done }
+}
+
+// Queued is how many commits wait to be applied.
+func (s *Store) Queued() int { return len(s.commitq) }

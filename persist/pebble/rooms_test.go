@@ -291,3 +291,32 @@ func TestStoreWithoutRoomsOpens(t *testing.T) {
 	}
 	require.NoError(t, s.Close())
 }
+
+// TestChangesBehindQueuedOnes: what is queued, and not to be seen yet, is dropped
+// and moved by the change behind it.
+func TestChangesBehindQueuedOnes(t *testing.T) {
+	s := openMem(t, pebble.Options{})
+	release := s.HoldCommits()
+	require.Eventually(t, func() bool { return s.Queued() == 0 }, 10*time.Second, time.Millisecond)
+	outcome := make(chan error)
+	change := func(c persist.RoomChange) {
+		c.Key = notes
+		go func() { outcome <- s.ChangeRooms(context.Background(), []persist.RoomChange{c}) }()
+	}
+	change(persist.RoomChange{Puts: puts(history, "a", "1", "b", "2"), Alarm: alarmAt(5)})
+	require.Eventually(t, func() bool { return s.Queued() == 1 }, 10*time.Second, time.Millisecond)
+	change(persist.RoomChange{Alarm: alarmAt(9)})
+	require.Eventually(t, func() bool { return s.Queued() == 2 }, 10*time.Second, time.Millisecond)
+	change(persist.RoomChange{Ranges: []persist.RoomRange{{Space: history, To: "b"}}, Puts: puts(state, "s", "3")})
+	require.Eventually(t, func() bool { return s.Stats().InFlight == 4 }, 10*time.Second, time.Millisecond)
+	release()
+	for range 3 {
+		require.NoError(t, <-outcome)
+	}
+	require.Empty(t, mustGet(t, s, notes, history, "a"))
+	require.Equal(t, "2", mustGet(t, s, notes, history, "b"))
+	alarms, err := s.Alarms(t.Context(), time.Time{}, 0)
+	require.NoError(t, err)
+	require.Equal(t, []persist.RoomAlarm{{Key: notes, At: time.UnixMilli(9).UTC()}}, alarms)
+	requireIndexed(t, s, 1)
+}
