@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -319,4 +320,43 @@ func TestChangesBehindQueuedOnes(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []persist.RoomAlarm{{Key: notes, At: time.UnixMilli(9).UTC()}}, alarms)
 	requireIndexed(t, s, 1)
+}
+
+// TestRoomsOnABadDisk: while the disk refuses to write, changes fail and reading
+// goes on; then repeating what failed is right.
+func TestRoomsOnABadDisk(t *testing.T) {
+	disk := newBadDisk()
+	s := mustOpen(t, "db", quick(disk))
+	version := 0
+	for round := range 4 {
+		for range 20 {
+			version++
+			mustChange(t, s, roomChanges(0, version)...)
+		}
+		disk.fail(syscall.ENOSPC, onFiles(".log", "", opWrite, opSync))
+		version++
+		for range 3 {
+			err := s.ChangeRooms(t.Context(), roomChanges(0, version))
+			require.ErrorIs(t, err, persist.ErrUnavailable)
+			require.ErrorIs(t, err, syscall.ENOSPC)
+		}
+		_, err := s.GetRoom(t.Context(), roomKey(1, 0), state, []string{"version"})
+		require.NoError(t, err)
+		crashed := disk.CrashClone(vfs.CrashCloneCfg{})
+		disk.fail(nil, nil)
+		require.Eventually(t, func() bool {
+			return s.ChangeRooms(t.Context(), roomChanges(0, version)) == nil
+		}, 20*time.Second, time.Millisecond)
+		for _, fs := range []*vfs.MemFS{crashed, disk.CrashClone(vfs.CrashCloneCfg{})} {
+			left := mustOpen(t, "db", pebble.Options{FS: fs}.Small())
+			v, err := checkRooms(t.Context(), left, 0, version-1)
+			require.NoError(t, err, "round %d", round)
+			require.LessOrEqual(t, v, version)
+			require.NoError(t, left.Close())
+		}
+	}
+	got, err := checkRooms(t.Context(), s, 0, version)
+	require.NoError(t, err)
+	require.Equal(t, version, got)
+	require.NoError(t, s.Close())
 }
