@@ -48,9 +48,9 @@ type Result struct {
 	Sessions []Session
 }
 
-// Session is one document in one editor over one provider.
+// Session is one document in one editor over one provider, or one of the example rooms.
 type Session struct {
-	Session                     string // editor-provider
+	Session                     string // editor-provider, or the example
 	Length                      int    // of the text at the end, in UTF-16 units
 	Clients                     int    // ids in its state vector
 	RefusedSocketsDuringRestart int    // console errors of Chromium's network layer, allowed only while the server restarts
@@ -64,24 +64,35 @@ func Drive(tb testing.TB, scenario Scenario) Result {
 	tools := Require(tb)
 	dir := Build(tb, tools)
 	if scenario.Artifacts == "" {
-		name := strings.NewReplacer("/", "_", " ", "_").Replace(tb.Name())
-		scenario.Artifacts = filepath.Join(ytest.Root(), "artifacts", "browser", name)
+		scenario.Artifacts = artifacts(tb)
 	}
-	cmd := exec.CommandContext(tb.Context(), tools.Node, append([]string{"drive.mjs"}, scenario.args(tools)...)...)
+	return drive(tb, tools, dir, scenario.Artifacts, scenario.args(), scenario.Restart)
+}
+
+// artifacts is the folder for what a test leaves behind.
+func artifacts(tb testing.TB) string {
+	name := strings.NewReplacer("/", "_", " ", "_").Replace(tb.Name())
+	return filepath.Join(ytest.Root(), "artifacts", "browser", name)
+}
+
+// drive runs the driver of a folder, drive.mjs.
+func drive(tb testing.TB, tools Tools, dir, artifacts string, args []string, restart func() error) Result {
+	tb.Helper()
+	cmd := exec.CommandContext(tb.Context(), tools.Node, append([]string{"drive.mjs", "--chromium", tools.Chromium, "--artifacts", artifacts}, args...)...)
 	cmd.Dir = dir
-	result, err := converse(cmd, scenario.Restart, tb.Log)
+	result, err := converse(cmd, restart, tb.Log)
 	if err != nil {
 		tb.Fatalf("drive the browser: %v", err)
 	}
 	if !result.OK {
-		tb.Fatalf("in the browser: %s\nscreenshots: %s", result.Error, scenario.Artifacts)
+		tb.Fatalf("in the browser: %s\nscreenshots: %s", result.Error, artifacts)
 	}
 	return result
 }
 
 // args is the scenario on the driver's command line.
-func (s Scenario) args(tools Tools) []string {
-	args := []string{"--chromium", tools.Chromium, "--artifacts", s.Artifacts}
+func (s Scenario) args() []string {
+	var args []string
 	for flag, value := range map[string]string{
 		"--y-websocket": s.YWebsocket,
 		"--yprovider":   s.YProvider,
