@@ -126,6 +126,7 @@ func (r *room) run() {
 			r.die(v)
 		}
 	}()
+	r.timers.arm() // there may be nothing to do but to end: a request needs no turn
 	for !r.over {
 		r.wait()
 		r.gather()
