@@ -281,9 +281,18 @@ func testRoomBytes(e *env) {
 func testRoomsApart(e *env) {
 	longest := strings.Repeat("k", persist.MaxNameBytes)
 	rooms := []persist.Key{
-		{Party: "a", Room: "b"}, {Party: "a", Room: "bc"}, {Party: "ab", Room: "c"}, {Party: "ab", Room: "\x01"},
-		{Party: "a", Room: "b\x01"}, {Party: "a", Room: "b\x01b"}, {Party: "a\x01", Room: "b"}, {Party: "a", Room: "\xff"},
-		{Party: "a", Room: "\xff\xff"}, {Party: "a\xff", Room: "\xff"}, {Party: longest, Room: longest}, {Party: longest, Room: longest[1:]},
+		{Party: "a", Room: "b"},
+		{Party: "a", Room: "bc"},
+		{Party: "ab", Room: "c"},
+		{Party: "ab", Room: "\x01"},
+		{Party: "a", Room: "b\x01"},
+		{Party: "a", Room: "b\x01b"},
+		{Party: "a\x01", Room: "b"},
+		{Party: "a", Room: "\xff"},
+		{Party: "a", Room: "\xff\xff"},
+		{Party: "a\xff", Room: "\xff"},
+		{Party: longest, Room: longest},
+		{Party: longest, Room: longest[1:]},
 	}
 	keys := []string{"", "\x00", "\x01", "b", "b\x00\x01k", "c\x00\x02", "\xff", "\xff\xff"}
 	value := func(k persist.Key, space persist.Space, name string) string {
