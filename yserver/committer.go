@@ -2,6 +2,7 @@ package yserver
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -11,10 +12,18 @@ import (
 
 // commit is the outcome of what one room had committed.
 type commit struct {
-	result persist.Result // of an append
+	result persist.Result // of an append; of a change of a room's data, its error
 	// unknown is set when the store could not tell: the rows may be there or
 	// not, and the room has to look.
 	unknown error
+}
+
+// err is why nothing is stored, or why that is not known.
+func (c commit) err() error {
+	if c.unknown != nil {
+		return c.unknown
+	}
+	return c.result.Err
 }
 
 // committer is the one writer of one kind of thing, T, to a store. It gathers
@@ -30,6 +39,8 @@ type committer[T any] struct {
 	wake     chan struct{} // capacity 1
 	quit     chan struct{}
 	done     chan struct{}
+	life     context.Context // of writes
+	end      context.CancelFunc
 
 	mu      sync.Mutex
 	waiting []pending[T] // guarded by mu
@@ -53,8 +64,31 @@ func newAppender(cfg Config) *committer[persist.Append] {
 // data waits for it, often once after the other.
 func newChanger(cfg Config) *committer[persist.RoomChange] {
 	return newCommitter(cfg, "room data", min(cfg.CommitInterval, changeInterval), func(ctx context.Context, batch []persist.RoomChange) ([]persist.Result, error) {
-		return make([]persist.Result, len(batch)), cfg.RoomStore.ChangeRooms(ctx, batch)
+		results := make([]persist.Result, len(batch))
+		return results, changeRooms(ctx, cfg.RoomStore, batch, results)
 	})
+}
+
+// changeRooms makes changes of many rooms together. The store refuses all of
+// them for the sake of one that it can never take, as that of a quarantined room:
+// the others must not pay for it, so that one is looked for. An error means that
+// the outcome is unknown for all.
+func changeRooms(ctx context.Context, store RoomStore, batch []persist.RoomChange, results []persist.Result) error {
+	err := store.ChangeRooms(ctx, batch)
+	switch {
+	case err == nil:
+		return nil
+	case !errors.Is(err, persist.ErrInvalid) && !errors.Is(err, persist.ErrCorrupt):
+		return err
+	case len(batch) == 1:
+		results[0].Err = err
+		return nil
+	}
+	half := len(batch) / 2
+	if err := changeRooms(ctx, store, batch[:half], results[:half]); err != nil {
+		return err
+	}
+	return changeRooms(ctx, store, batch[half:], results[half:])
 }
 
 // changeInterval bounds how often the data of rooms is committed.
@@ -71,6 +105,7 @@ func newCommitter[T any](cfg Config, what string, interval time.Duration, write 
 		quit:     make(chan struct{}),
 		done:     make(chan struct{}),
 	}
+	c.life, c.end = context.WithCancel(context.Background())
 	go c.run()
 	return c
 }
@@ -98,10 +133,15 @@ func (c *committer[T]) failingSince() time.Time {
 	return c.failing
 }
 
-// stop ends the committer after what was submitted. The rooms must have ended
-// before.
-func (c *committer[T]) stop() {
+// stop ends the committer; a write that is under way may end before, unless ctx
+// does. The rooms must have ended: what still waits is answered with ErrClosed.
+func (c *committer[T]) stop(ctx context.Context) {
 	close(c.quit)
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+	}
+	c.end()
 	<-c.done
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -158,7 +198,7 @@ func (c *committer[T]) commit(batch []pending[T], whats []T) {
 	if len(batch) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
+	ctx, cancel := context.WithTimeout(c.life, c.timeout)
 	defer cancel()
 	results, err := c.write(ctx, whats)
 	c.note(err)

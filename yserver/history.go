@@ -10,10 +10,13 @@ import (
 	"github.com/yserverd/yserverd/protocol/relay"
 )
 
-// epochKey is where a room keeps the epoch of its history: a random name, drawn
-// with the first message, so that an offset is never mistaken for that of another
-// history.
+// epochKey is where a room keeps the epoch of its history, so that an offset is
+// never mistaken for that of another history: a random name, stored with the
+// first message.
 const epochKey = "epoch"
+
+// dropRange is from how many messages on a range is dropped instead of keys.
+const dropRange = 1024
 
 // history is the last messages of a message room, each at its offset, the first
 // being 1.
@@ -24,9 +27,11 @@ type history struct {
 	bytes  int
 	shown  uint64 // the last offset that is stored
 	puts   []persist.RoomItem
+	low    uint64 // the first offset that the store may have
 	trim   uint64 // offsets below are to be dropped
 	isNew  bool   // the epoch is not stored
 	flight uint64 // the last offset on its way
+	all    *frame // the greeting with everything that is shown; made on demand
 }
 
 // offered is a kept message.
@@ -36,7 +41,7 @@ type offered struct {
 }
 
 func (h *history) load(ctx context.Context, r *messageRoom) error {
-	h.next = 1
+	h.next, h.low = 1, 1
 	if r.cfg.History == nil {
 		return nil
 	}
@@ -46,7 +51,9 @@ func (h *history) load(ctx context.Context, r *messageRoom) error {
 		return fmt.Errorf("load history: %w", err)
 	}
 	if values[0] == nil {
-		h.epoch, h.isNew = newConnectionID(), true
+		if h.isNew = true; h.epoch == "" {
+			h.epoch = newConnectionID()
+		}
 		return nil
 	}
 	h.epoch = string(values[0])
@@ -60,6 +67,9 @@ func (h *history) load(ctx context.Context, r *messageRoom) error {
 			offset, err := historyOffset(it.Key)
 			if err != nil {
 				return err
+			}
+			if h.shown == 0 {
+				h.low = offset
 			}
 			h.add(r.cfg.History, offered{offset, it.Value})
 			h.next, h.shown = offset+1, offset
@@ -119,9 +129,7 @@ func (h *history) write(c *persist.RoomChange) {
 		h.isNew = false
 		c.Puts = append(c.Puts, persist.RoomPut{Space: persist.SpaceHistory, RoomItem: persist.RoomItem{Key: epochKey, Value: []byte(h.epoch)}})
 	}
-	if h.trim > 0 {
-		c.Ranges = append(c.Ranges, persist.RoomRange{Space: persist.SpaceHistory, From: "m", To: historyKey(h.trim)})
-	}
+	h.drop(c)
 	for _, it := range h.puts {
 		if it.Key >= historyKey(h.trim) {
 			c.Puts = append(c.Puts, persist.RoomPut{Space: persist.SpaceHistory, RoomItem: it})
@@ -131,7 +139,27 @@ func (h *history) write(c *persist.RoomChange) {
 	h.flight = h.next - 1
 }
 
-func (h *history) stored() { h.shown = max(h.shown, h.flight) }
+// drop adds to a change what was pushed out and may be in the store: by key,
+// unless that is very much.
+func (h *history) drop(c *persist.RoomChange) {
+	if h.trim <= h.low {
+		return
+	}
+	if h.trim-h.low > dropRange {
+		c.Ranges = append(c.Ranges, persist.RoomRange{Space: persist.SpaceHistory, From: "m", To: historyKey(h.trim)})
+	} else {
+		for offset := h.low; offset < min(h.trim, h.next-uint64(len(h.puts))); offset++ {
+			c.Deletes = append(c.Deletes, persist.RoomDelete{Space: persist.SpaceHistory, Key: historyKey(offset)})
+		}
+	}
+	h.low = h.trim
+}
+
+func (h *history) stored() {
+	if h.flight > h.shown {
+		h.shown, h.all = h.flight, nil
+	}
+}
 
 // greet sends a newcomer the messages that it asked for, or all.
 func (h *history) greet(r *messageRoom, m *member) {
@@ -145,13 +173,21 @@ func (h *history) greet(r *messageRoom, m *member) {
 			m.peer.push(newFrame(opText, kindReply, relay.AppendGap(nil, h.epoch, h.shown), nil))
 		}
 	}
+	if first == 0 && h.all != nil {
+		m.peer.push(h.all)
+		return
+	}
 	var texts [][]byte
 	for _, o := range h.kept {
 		if o.offset > first && o.offset <= h.shown {
 			texts = append(texts, o.text)
 		}
 	}
-	m.peer.push(newFrame(opText, kindReply, relay.AppendHistory(nil, h.epoch, h.shown, texts), nil))
+	f := newFrame(opText, kindReply, nil, relay.AppendHistory(nil, h.epoch, h.shown, texts))
+	if first == 0 {
+		h.all = f
+	}
+	m.peer.push(f)
 }
 
 // since returns the offset behind which a newcomer gets messages, and whether
@@ -162,9 +198,7 @@ func (h *history) since(param string) (after uint64, gap bool) {
 	}
 	epoch, offset, ok := relay.ParseSince(param)
 	switch {
-	case !ok, epoch != h.epoch, offset > h.shown:
-		return 0, true
-	case len(h.kept) > 0 && offset+1 < h.kept[0].offset:
+	case !ok, epoch != h.epoch, offset > h.shown, offset+1 < h.next-uint64(len(h.kept)):
 		return 0, true
 	}
 	return offset, false

@@ -32,7 +32,7 @@ func (s *Server) loadRoom(p *party, e *entry, d *dormant) (*room, error) {
 	if p.Document != nil {
 		r, err = s.loadDocumentRoom(p, e, d)
 	} else {
-		r, err = s.loadMessageRoom(p, e)
+		r, err = s.loadMessageRoom(p, e, d)
 	}
 	if err != nil {
 		return nil, err

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/yserverd/yserverd/persist"
 )
 
 // Message is what the rooms of a party do with messages by themselves, in the
@@ -39,13 +41,13 @@ const (
 
 // SharedState is a JSON state that a room keeps, also when nobody is there.
 type SharedState struct {
-	MaxBytes int // of the state as JSON; zero means 256 KiB
+	MaxBytes int // of the state as JSON; zero means 256 KiB, at most 16 MiB
 }
 
 // History is the messages that a room keeps for those who come later.
 type History struct {
 	Messages int // the last so many
-	MaxBytes int // of them together; zero means 1 MiB
+	MaxBytes int // of them together; zero means 1 MiB, at most 16 MiB
 }
 
 func (m Message) withDefaults() Message {
@@ -67,15 +69,25 @@ func (m Message) validate() error {
 	switch {
 	case m.Relay > RelayRaw:
 		return fmt.Errorf("unknown relay %d", m.Relay)
+	case m.PresenceInterval < 0:
+		return fmt.Errorf("presence interval %s is negative", m.PresenceInterval)
+	case m.State != nil && (m.State.MaxBytes < 0 || m.State.MaxBytes > maxRoomBytes):
+		return fmt.Errorf("state of at most %d bytes: want 1 to %d", m.State.MaxBytes, maxRoomBytes)
 	case m.History == nil:
 		return nil
 	case m.Relay != RelayJSON:
 		return errors.New("history needs RelayJSON: other messages have no offset")
 	case m.History.Messages <= 0:
 		return errors.New("history of no messages: set History.Messages, or leave History nil")
+	case m.History.MaxBytes < 0 || m.History.MaxBytes > maxRoomBytes:
+		return fmt.Errorf("history of at most %d bytes: want 1 to %d", m.History.MaxBytes, maxRoomBytes)
 	}
 	return nil
 }
+
+// maxRoomBytes bounds state and history: each is kept in memory and sent to
+// everybody who joins, and a store must be able to take it as one value.
+const maxRoomBytes = persist.MaxRoomValueBytes / 2
 
 // configured reports whether clients' text is looked at.
 func (m Message) configured() bool { return m.Relay == RelayJSON || m.Presence || m.State != nil }

@@ -1,6 +1,7 @@
 package yserver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -35,10 +36,12 @@ type outgoing struct {
 	change persist.RoomChange
 }
 
-// addressed is a frame with those who get it.
+// addressed is a frame with those who get it: all but from.
 type addressed struct {
 	frame *frame
 	from  *member // gets it not; nil: everybody gets it
+	to    *member // gets it alone; nil: all do
+	tag   string  // only those with this tag, which is not an id; empty: all
 }
 
 func newMessageRoom(srv *Server, p *party, e *entry) *messageRoom {
@@ -48,9 +51,13 @@ func newMessageRoom(srv *Server, p *party, e *entry) *messageRoom {
 	return r
 }
 
-// loadMessageRoom makes the room, or revives it, with what it has stored.
-func (s *Server) loadMessageRoom(p *party, e *entry) (*room, error) {
+// loadMessageRoom makes the room, or one that hibernated (d) again, with what it
+// has stored.
+func (s *Server) loadMessageRoom(p *party, e *entry, d *dormant) (*room, error) {
 	r := newMessageRoom(s, p, e)
+	if d != nil {
+		r.history.epoch, _ = d.kept.(string)
+	}
 	if r.cfg.State == nil && r.cfg.History == nil {
 		return r.room, nil
 	}
@@ -122,7 +129,7 @@ func (r *messageRoom) handle(m message) {
 	case m.frame.Kind == relay.State && r.cfg.State != nil:
 		r.patch(m.from, m.frame)
 	case m.frame.Kind == relay.Relay:
-		r.relayFrame(m.from, m.frame)
+		r.relayFrame(m.from, m.frame, len(m.payload.Data))
 	}
 	if m.slot {
 		r.hooks.put(r.messageCall(m))
@@ -142,58 +149,96 @@ func (r *messageRoom) messageCall(m message) hookCall {
 // relayPayload sends something on as it is.
 func (r *messageRoom) relayPayload(m message) {
 	if r.cfg.Relay == RelayRaw || r.cfg.Relay == RelayJSON && m.payload.Binary {
-		r.sendAll(addressed{m.payload.frame(), m.from})
+		r.send(addressed{frame: m.payload.frame(), from: m.from})
 	}
 }
 
 // relayFrame sends a stamped frame to all others, or to those it names.
-func (r *messageRoom) relayFrame(from *member, f *relay.ClientFrame) {
+func (r *messageRoom) relayFrame(from *member, f *relay.ClientFrame, size int) {
 	if r.cfg.Relay != RelayJSON {
 		return
 	}
 	stamp := relay.Stamp{From: from.conn.id, UserID: from.conn.identity.UserID}
 	if f.HasTo || f.HasToTag {
-		r.relayTo(from, f, textFrame(f.AppendRelay(nil, stamp)))
+		r.relayTo(from, f, stamp, size)
 		return
 	}
 	if r.cfg.History == nil {
-		r.sendAll(addressed{textFrame(f.AppendRelay(nil, stamp)), from})
+		out, _ := stamped(f, stamp, size)
+		r.sendAll(addressed{frame: out, from: from})
 		return
 	}
 	stamp.HasOffset, stamp.Offset = true, r.history.next
-	text := f.AppendRelay(nil, stamp)
+	out, text := stamped(f, stamp, size)
 	if r.history.keep(r, text) {
-		r.sendStored(addressed{textFrame(text), from})
+		r.sendStored(addressed{frame: out, from: from})
 	} else {
 		from.peer.push(errorFrame(relay.CodeBadFrame))
 	}
 }
 
 // relayTo sends a frame to the newest connection with an id, or to all with a tag
-// that the server gave them; an id is no such tag.
-func (r *messageRoom) relayTo(from *member, f *relay.ClientFrame, out *frame) {
+// that the server gave them; an id is no such tag. It is not in the history, and
+// so has no offset, not even one that its sender made up.
+func (r *messageRoom) relayTo(from *member, f *relay.ClientFrame, stamp relay.Stamp, size int) {
+	a := addressed{from: from, tag: f.ToTag}
 	if f.HasTo {
-		if m := r.byID.find(f.To, r.members); m != nil && m != from {
-			m.peer.push(out)
+		a.tag = ""
+		if a.to = r.byID.find(f.To, r.members); a.to == nil {
+			return
 		}
+	} else if a.tag == "" {
 		return
 	}
-	for _, m := range r.members {
-		if m != from && containsID(m.conn.Tags()[1:], f.ToTag) {
-			m.peer.push(out)
-		}
+	stamp.HasOffset = r.cfg.History != nil
+	out, text := stamped(f, stamp, size)
+	if stamp.HasOffset {
+		out = textFrame(append(bytes.TrimSuffix(text, []byte(`,"offset":0}`)), '}'))
 	}
+	r.send(a.with(out))
+}
+
+func (a addressed) with(f *frame) addressed {
+	a.frame = f
+	return a
+}
+
+// stamped makes the frame of a client's text of so many bytes, in one piece of
+// memory, and returns its text too.
+func stamped(f *relay.ClientFrame, s relay.Stamp, size int) (_ *frame, text []byte) {
+	const header = 10
+	b := f.AppendRelay(make([]byte, header, header+size+len(s.From)+len(s.UserID)+64), s)
+	text = b[header:len(b):len(b)]
+	at := header - frameHeaderLen(len(text))
+	appendFrameHeader(b[at:at], opText, len(text))
+	return &frame{head: b[at:], kind: kindCustom}, text
 }
 
 func textFrame(text []byte) *frame { return newFrame(opText, kindCustom, nil, text) }
 
 // sendAll sends a frame now.
 func (r *messageRoom) sendAll(a addressed) {
+	if a.to != nil {
+		if a.to != a.from {
+			a.to.peer.push(a.frame)
+		}
+		return
+	}
 	for _, m := range r.members {
-		if m != a.from {
+		if m != a.from && (a.tag == "" || containsID(m.conn.Tags()[1:], a.tag)) {
 			m.peer.push(a.frame)
 		}
 	}
+}
+
+// send sends a frame now, but does not let it overtake messages that wait for
+// the history: clients get what one of them sent in the order in which it did.
+func (r *messageRoom) send(a addressed) {
+	if r.cfg.History != nil && !r.settled() {
+		r.sendStored(a)
+		return
+	}
+	r.sendAll(a)
 }
 
 // sendStored sends a frame once what gathers is stored.
@@ -209,10 +254,15 @@ func (r *messageRoom) commit() {
 		return
 	}
 	r.flight, r.gathering = r.gathering, outgoing{}
-	r.flight.change.Key = r.key
-	r.state.write(&r.flight.change)
-	r.history.write(&r.flight.change)
+	c := &r.flight.change
+	c.Key = r.key
+	r.state.write(c)
+	r.history.write(c)
 	r.inFlight, r.retry = true, 0
+	if len(c.Puts) == 0 {
+		r.stored() // it only waited for its turn
+		return
+	}
 	r.submit()
 }
 
@@ -222,14 +272,25 @@ func (r *messageRoom) submit() {
 }
 
 // committed sends what is stored now, or tries again: nothing is dropped, and
-// nobody is told.
+// nobody is told. What the store will never take, being out of service for this
+// room, ends the room.
 func (r *messageRoom) committed(c commit) {
 	r.asked = false
-	if c.unknown != nil {
+	switch {
+	case !r.inFlight: // it was abandoned
+	case c.unknown != nil:
 		r.retry = min(max(2*r.retry, retryFirst), retryMost)
 		r.timers.at(dueRetry, r.now.Add(r.retry))
-		return
+	case c.result.Err != nil:
+		r.log.Error("the store does not take the data of the room", "err", c.result.Err)
+		r.evict(closeInternalError, "internal error")
+	default:
+		r.stored()
 	}
+}
+
+// stored sends what waited for the change under way.
+func (r *messageRoom) stored() {
 	r.inFlight = false
 	r.srv.counters.pendingBytes.Add(-r.flight.bytes)
 	r.state.stored()
@@ -280,7 +341,13 @@ func (r *messageRoom) abandon() {
 
 func (r *messageRoom) end() {}
 
-// sleep keeps nothing: what a client set is with its member, the rest is stored.
-func (r *messageRoom) sleep() any { return nil }
+// sleep keeps the epoch of a history that has no message yet: what a client set
+// is with its member, the rest is stored.
+func (r *messageRoom) sleep() any {
+	if r.history.isNew {
+		return r.history.epoch
+	}
+	return nil
+}
 
 func (r *messageRoom) active() (last time.Time, stay bool) { return r.events, r.roster.dirty }

@@ -15,6 +15,7 @@ const rosterBytes = 32 << 20
 type roster struct {
 	dirty bool
 	next  time.Time // not before
+	last  *frame    // of those who catch up; nil when nobody did since it changed
 	peers []relay.Peer
 }
 
@@ -27,7 +28,7 @@ func (p *roster) set(r *messageRoom, m *member, data []byte) {
 // touch has a new roster sent.
 func (p *roster) touch(r *messageRoom) {
 	if r.cfg.Presence {
-		p.dirty = true
+		p.dirty, p.last = true, nil
 	}
 }
 
@@ -46,8 +47,8 @@ func (p *roster) flush(r *messageRoom) {
 	for _, m := range r.members {
 		m.peer.push(f)
 	}
-	pause := time.Duration(f.size()) * time.Duration(len(r.members)) * time.Second / rosterBytes
-	p.next = r.now.Add(max(r.cfg.PresenceInterval, pause))
+	seconds := float64(f.size()) * float64(len(r.members)) / rosterBytes
+	p.next = r.now.Add(max(r.cfg.PresenceInterval, time.Duration(seconds*float64(time.Second))))
 }
 
 func (p *roster) frame(r *messageRoom) *frame {
@@ -61,11 +62,17 @@ func (p *roster) frame(r *messageRoom) *frame {
 	return f
 }
 
-// catchUp sends the roster to a peer that did not get one.
+// catchUp sends the roster to a peer that did not get one, unless a newer one is
+// about to go out anyway.
 func (p *roster) catchUp(r *messageRoom, m *member) {
 	if m.gone {
 		return
 	}
-	m.peer.takeLost(nil)
-	m.peer.push(p.frame(r))
+	if _, lost := m.peer.takeLost(nil); !lost || p.dirty {
+		return
+	}
+	if p.last == nil {
+		p.last = p.frame(r)
+	}
+	m.peer.push(p.last)
 }

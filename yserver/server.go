@@ -34,7 +34,8 @@ type Server struct {
 	registry  *registry
 	committer *committer[persist.Append]
 	changer   *committer[persist.RoomChange] // nil without a store for the data of rooms
-	storage   keyedLocks
+	storage   keyedLocks                     // of transactions
+	sizes     roomSizes
 	alarms    *alarmClock
 	folding   chan struct{} // bounds compactions at once
 	parties   []*party
@@ -77,6 +78,7 @@ func New(cfg Config, parties ...Party) (*Server, error) {
 	if cfg.RoomStore != nil {
 		s.changer = newChanger(cfg)
 		s.alarms = newAlarmClock(s)
+		s.alarms.start()
 	}
 	return s, nil
 }
@@ -146,10 +148,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		err = errors.Join(err, p.sockets.shutdown(ctx))
 	}
 	s.stop.Do(func() {
-		s.committer.stop()
+		s.committer.stop(ctx)
 		if s.changer != nil {
-			s.alarms.wait()
-			s.changer.stop()
+			s.alarms.wait(ctx)
+			s.changer.stop(ctx)
 		}
 	})
 	return err
@@ -161,7 +163,11 @@ func (s *Server) abandon(ended <-chan struct{}) error {
 	for _, r := range s.registry.close() {
 		go r.post(func() { r.evict(closeServiceRestart, "server is restarting") })
 	}
-	<-ended
+	select {
+	case <-ended:
+	case <-time.After(hookGrace): // code of the application ignores that its room has ended
+		s.log.Error("rooms have not ended; the server goes without them")
+	}
 	if unsaved > 0 {
 		return &UnsavedError{Bytes: unsaved}
 	}

@@ -23,6 +23,7 @@ type sharedState struct {
 
 	flight versioned // on its way
 	shown  versioned // what newcomers are told
+	all    *frame    // the greeting that says so; made on demand
 }
 
 type versioned struct {
@@ -53,7 +54,8 @@ func (s *sharedState) load(ctx context.Context, r *messageRoom) error {
 func (r *messageRoom) patch(from *member, f *relay.ClientFrame) {
 	s := &r.state
 	if f.IfVersion != nil && *f.IfVersion != s.version {
-		from.peer.push(newFrame(opText, kindCustom, relay.AppendConflict(nil, s.json, s.version), nil))
+		// Behind the patches that made it, which may not be stored yet.
+		r.sendStored(addressed{frame: textFrame(relay.AppendConflict(nil, s.json, s.version)), to: from})
 		return
 	}
 	next, err := relay.MergePatch(nil, s.json, f.Data, r.cfg.State.MaxBytes, r.party.Limits.Nesting)
@@ -87,12 +89,16 @@ func (s *sharedState) write(c *persist.RoomChange) {
 // stored shows what was on its way.
 func (s *sharedState) stored() {
 	if s.flight.json != nil {
-		s.shown, s.flight = s.flight, versioned{}
+		s.shown, s.flight, s.all = s.flight, versioned{}, nil
 	}
 }
 
 func (s *sharedState) greet(r *messageRoom, m *member) {
-	if r.cfg.State != nil {
-		m.peer.push(newFrame(opText, kindReply, relay.AppendState(nil, s.shown.json, s.shown.version), nil))
+	if r.cfg.State == nil {
+		return
 	}
+	if s.all == nil {
+		s.all = newFrame(opText, kindReply, nil, relay.AppendState(nil, s.shown.json, s.shown.version))
+	}
+	m.peer.push(s.all)
 }

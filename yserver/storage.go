@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/yserverd/yserverd/persist"
@@ -25,8 +26,9 @@ var (
 //
 // Keys are ordered by their bytes, at most 2,048 of them; values are opaque. It
 // is safe for concurrent use: writes and transactions of one room come one after
-// the other. It must not be used inside its own transaction, which would wait
-// for itself: use the [Tx].
+// the other, and none begins while it is not known what became of the last. It
+// must not be used inside its own transaction, which would wait for itself: use
+// the [Tx].
 type Storage struct{ room *Room }
 
 // Item is a value with its key.
@@ -168,7 +170,11 @@ func (s *Storage) Transaction(ctx context.Context, fn func(tx *Tx) error) error 
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer func() {
+		if unlock != nil {
+			unlock()
+		}
+	}()
 	tx := &Tx{storage: s, store: store, writes: map[string][]byte{}}
 	defer func() { tx.done = true }()
 	if err := fn(tx); err != nil {
@@ -178,45 +184,39 @@ func (s *Storage) Transaction(ctx context.Context, fn func(tx *Tx) error) error 
 	if len(change.Ranges)+len(change.Puts)+len(change.Deletes) == 0 {
 		return nil
 	}
-	if err := s.fits(ctx, store, grows, len(change.Ranges) > 0); err != nil {
+	size, err := tx.size(ctx, grows)
+	if err != nil {
 		return err
 	}
-	return s.room.srv.change(ctx, change)
+	stored := unlock
+	unlock = nil
+	return s.room.srv.change(ctx, change, func(err error) {
+		if err != nil {
+			size = s.room.party.Limits.Storage // to be measured
+		}
+		s.room.srv.sizes.set(s.room.id, size)
+		stored()
+	})
 }
 
-// fits refuses a write that takes the storage over its limit. Replaced values
-// count as if they stayed, unless that decides.
-func (s *Storage) fits(ctx context.Context, store RoomStore, grows int64, cleared bool) error {
-	limit := s.room.party.Limits.Storage
-	if grows > limit {
-		return fmt.Errorf("%w: %d bytes, more than %d", ErrStorageFull, grows, limit)
-	}
-	if grows == 0 || cleared {
-		return nil
-	}
-	size, err := store.RoomSize(ctx, s.key(), persist.SpaceStorage)
-	if err != nil {
-		return fmt.Errorf("storage size: %w", err)
-	}
-	if size+grows > limit {
-		return fmt.Errorf("%w: %d bytes, more than %d", ErrStorageFull, size+grows, limit)
-	}
-	return nil
-}
-
-// change commits a change of a room's data.
-func (s *Server) change(ctx context.Context, c persist.RoomChange) error {
+// change commits a change of a room's data. It calls after with the outcome: be
+// it that ctx ends before, for until then the change may come true at any time.
+func (s *Server) change(ctx context.Context, c persist.RoomChange, after func(error)) error {
 	answer := make(chan commit, 1)
 	s.changer.submit(c, answer)
+	var err error
 	select {
 	case c := <-answer:
-		if c.unknown != nil {
-			return fmt.Errorf("storage write: %w", c.unknown)
-		}
-		return nil
+		err = c.err()
+		after(err)
 	case <-ctx.Done():
-		return ctx.Err()
+		go func() { after((<-answer).err()) }()
+		err = ctx.Err()
 	}
+	if err != nil {
+		return fmt.Errorf("storage write: %w", err)
+	}
+	return nil
 }
 
 // Tx is a transaction of a room's storage, for the function that was given it
@@ -263,6 +263,11 @@ func (tx *Tx) Put(_ context.Context, key string, value []byte) error {
 func (tx *Tx) Delete(_ context.Context, keys ...string) error {
 	if tx.done {
 		return errTxDone
+	}
+	for _, key := range keys {
+		if err := persist.ValidateRoomKey(persist.SpaceStorage, key); err != nil {
+			return err
+		}
 	}
 	for _, key := range keys {
 		tx.writes[key] = nil
@@ -325,6 +330,52 @@ func (tx *Tx) change() (c persist.RoomChange, grows int64) {
 		grows += int64(len(key) + len(value))
 	}
 	return c, grows
+}
+
+// size returns how large the storage is at most with what the transaction wrote;
+// ErrStorageFull when that is over the limit. What is there is measured only if
+// what is known does not suffice.
+func (tx *Tx) size(ctx context.Context, grows int64) (int64, error) {
+	limit := tx.storage.room.party.Limits.Storage
+	if tx.cleared || grows > limit {
+		return grows, tooMuch(grows, limit)
+	}
+	size, known := tx.storage.room.srv.sizes.get(tx.storage.room.id)
+	if grows == 0 || known && size+grows <= limit {
+		if !known {
+			size = limit // measured when it matters
+		}
+		return size + grows, nil
+	}
+	size, err := tx.store.RoomSize(ctx, tx.storage.key(), persist.SpaceStorage)
+	if err == nil && size+grows > limit {
+		var replaced int64
+		replaced, err = tx.replaces(ctx)
+		size -= replaced
+	}
+	if err != nil {
+		return 0, fmt.Errorf("storage size: %w", err)
+	}
+	return size + grows, tooMuch(size+grows, limit)
+}
+
+func tooMuch(size, limit int64) error {
+	if size > limit {
+		return fmt.Errorf("%w: %d bytes, more than %d", ErrStorageFull, size, limit)
+	}
+	return nil
+}
+
+// replaces returns the bytes that go because of what the transaction wrote.
+func (tx *Tx) replaces(ctx context.Context) (bytes int64, err error) {
+	keys := slices.Collect(maps.Keys(tx.writes))
+	values, err := tx.storage.get(ctx, keys)
+	for i, v := range values {
+		if v != nil {
+			bytes += int64(len(keys[i]) + len(v))
+		}
+	}
+	return bytes, err
 }
 
 // Getter is a [Storage] or a [Tx].

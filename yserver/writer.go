@@ -201,7 +201,7 @@ func (p *peer) stepRaw() func() error {
 	some := func(fd uintptr) bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.dead {
+		if p.dead || p.out.empty() { // all that waited was dropped: the peer fell behind
 			return true
 		}
 		op := writeOps.Get().(*writeOp)
