@@ -3,7 +3,6 @@ package pgtest_test
 import (
 	"context"
 	"net"
-	"net/url"
 	"strings"
 	"syscall"
 	"testing"
@@ -115,27 +114,6 @@ func TestClusterGoesWithItsTest(t *testing.T) {
 	_, err := net.Dial("tcp", address)
 	require.Error(t, err)
 }
-
-func TestSharedClusterGoesWithMain(t *testing.T) {
-	c := pgtest.Shared(t)
-	require.Same(t, c, pgtest.Shared(t))
-	folder := c.Folder()
-	code := pgtest.Main(run(func() int { return 3 })).Run() // as if the package's tests ended here
-	require.Equal(t, 3, code)
-	require.NoDirExists(t, folder)
-	code = pgtest.Main(run(func() int { // and began again
-		database, err := url.Parse(pgtest.Database(t))
-		require.NoError(t, err)
-		require.NotEqual(t, c.Address(), database.Host)
-		return 0
-	})).Run()
-	require.Zero(t, code)
-}
-
-// run is a package's tests.
-type run func() int
-
-func (r run) Run() int { return r() }
 
 func TestClusterThatDoesNotStartSaysWhy(t *testing.T) {
 	pgtest.Shared(t) // PostgreSQL is here

@@ -2,6 +2,7 @@ package proc_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -134,4 +135,51 @@ func TestChildDiesWithItsParent(t *testing.T) {
 func gone(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err != nil || bytes.Contains(stat, []byte(") Z "))
+}
+
+// run is a package's tests.
+type run func() int
+
+func (r run) Run() int { return r() }
+
+func TestSharedGoesWithMain(t *testing.T) {
+	started, removed := 0, 0
+	var removeErr error
+	shared := proc.NewShared("some", func(n int) error {
+		require.Equal(t, started, n)
+		removed++
+		return removeErr
+	})
+	get := func() (int, error) {
+		return shared.Get(func() (int, error) { started++; return started, nil })
+	}
+	_, err := get()
+	require.ErrorContains(t, err, "some.Main")
+	require.Equal(t, 3, shared.Main(run(func() int { return 3 })).Run(), "nobody asks for it")
+	require.Zero(t, started+removed)
+
+	for n := 1; n <= 2; n++ {
+		require.Zero(t, shared.Main(run(func() int {
+			for range 2 {
+				server, err := get()
+				require.NoError(t, err)
+				require.Equal(t, n, server, "it is started once")
+			}
+			require.Equal(t, n-1, removed)
+			return 0
+		})).Run())
+		require.Equal(t, n, removed)
+	}
+
+	removeErr = errors.New("stuck")
+	require.Equal(t, 1, shared.Main(run(func() int { _, _ = get(); return 0 })).Run())
+	removed = 0
+	require.Zero(t, shared.Main(run(func() int {
+		for range 2 {
+			_, err := shared.Get(func() (int, error) { return 0, errors.New("no luck") })
+			require.ErrorContains(t, err, "no luck")
+		}
+		return 0
+	})).Run())
+	require.Zero(t, removed, "it was never there")
 }
