@@ -19,6 +19,7 @@ GOFUMPT_VERSION   := v0.12.0
 GOLANGCI_VERSION  := v2.15.0
 GOTESTSUM_VERSION := v1.13.0
 BENCHSTAT_VERSION := v0.0.0-20260908200009-22c9c6c9d4da
+VERSITYGW_VERSION := v1.7.0
 
 # Tests that spend their time in other processes (Node, Chromium, killed servers): the race detector would see little
 # of it and cost a lot.
@@ -117,7 +118,7 @@ dev: ## run a development server on 127.0.0.1:1234
 
 .PHONY: needs
 needs: ## install the programs that the tests need, where that is possible
-	@.ci/needs gcc node npm chromium
+	@.ci/needs gcc node npm chromium postgresql versitygw
 
 .PHONY: tools
 tools: $(TOOLS)/gofumpt $(TOOLS)/golangci-lint $(TOOLS)/gotestsum $(TOOLS)/benchstat ## install the tools into .cache/bin
@@ -131,6 +132,7 @@ $(TOOLS)/gofumpt: .cache/gofumpt-$(GOFUMPT_VERSION)
 $(TOOLS)/golangci-lint: .cache/golangci-lint-$(GOLANGCI_VERSION)
 $(TOOLS)/gotestsum: .cache/gotestsum-$(GOTESTSUM_VERSION)
 $(TOOLS)/benchstat: .cache/benchstat-$(BENCHSTAT_VERSION)
+$(TOOLS)/versitygw: .cache/versitygw-$(VERSITYGW_VERSION)
 
 define install
 	@mkdir -p $(TOOLS)
@@ -146,3 +148,5 @@ endef
 	$(call install,gotest.tools/gotestsum@$*)
 .cache/benchstat-%:
 	$(call install,golang.org/x/perf/cmd/benchstat@$*)
+.cache/versitygw-%:
+	$(call install,github.com/versity/versitygw/cmd/versitygw@$*)
