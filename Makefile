@@ -64,7 +64,7 @@ test-long: export YSERVERD_TEST_REQUIRE = 1
 test-long: export YSERVERD_TEST_LONG = 1
 test-long: TESTFLAGS := -timeout 4h
 test-long: needs $(TOOLS)/gotestsum ## run every test in its long form; takes hours
-	@$(MAKE) --keep-going TESTFLAGS='$(TESTFLAGS)' test-race test-heavy
+	@$(MAKE) --keep-going TESTFLAGS='$(TESTFLAGS)' test-race test-unraced test-heavy
 
 .PHONY: lint
 lint: ## check format, vet, linters and the direction of the packages
