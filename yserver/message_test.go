@@ -290,6 +290,7 @@ func TestAFrozenPeerIsClosed1013(t *testing.T) {
 		a.sendText(fmt.Sprintf(`{"n":%d,"x":%q}`, n, text))
 		b.hears(fmt.Sprintf(`{"n":%d,"x":%q,"from":"a"}`, n, text))
 	}
+	require.Greater(t, n*len(text), 64<<10, "it was closed for less than the limit")
 	require.NoError(t, slow.SetReadDeadline(time.Now().Add(patience)))
 	for {
 		if _, _, err := slow.ReadMessage(); err != nil {
