@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/yserverd/yserverd/gate"
 )
@@ -49,4 +50,40 @@ func PanicIn(tb testing.TB, s *Server, party, room string) {
 	}
 	defer s.registry.release(e)
 	e.room.post(func() { panic("made by a test") })
+}
+
+// Asleep reports whether a room hibernates.
+func Asleep(s *Server, party, room string) bool {
+	s.registry.mu.Lock()
+	defer s.registry.mu.Unlock()
+	e := s.registry.entries[roomID{party, room}]
+	return e != nil && e.sleep != nil
+}
+
+// SetAlarmRetry changes after what time an alarm that failed is repeated first.
+func SetAlarmRetry(s *Server, d time.Duration) { s.alarms.retry.Store(int64(d)) }
+
+// AlarmBookkeeping returns how many alarms the server thinks about.
+func AlarmBookkeeping(s *Server) int {
+	s.alarms.mu.Lock()
+	defer s.alarms.mu.Unlock()
+	return len(s.alarms.running) + len(s.alarms.failed)
+}
+
+// HeldLocks returns how many locks of rooms somebody has or waits for.
+func HeldLocks(s *Server) int {
+	n := 0
+	for _, k := range []*keyedLocks{&s.storage, &s.alarms.locks} {
+		k.mu.Lock()
+		n += len(k.locks)
+		k.mu.Unlock()
+	}
+	return n
+}
+
+// ForgetSizes makes the server measure the storage of all rooms again.
+func ForgetSizes(s *Server) {
+	s.sizes.mu.Lock()
+	defer s.sizes.mu.Unlock()
+	s.sizes.most = nil
 }
