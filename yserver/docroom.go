@@ -2,6 +2,7 @@ package yserver
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/yserverd/yserverd/protocol"
@@ -215,7 +216,7 @@ func (r *documentRoom) woken(l loaded, err error) {
 // document is needed while there are members that have not asked for it.
 func (r *documentRoom) active() (last time.Time, stay bool) {
 	last = r.used
-	if r.timers.set(dueActivate) {
+	if r.timers.set(dueActivate) && slices.ContainsFunc(r.members, func(m *member) bool { return !m.synced }) {
 		last = r.now
 	}
 	return last, r.timers.set(dueStale) || len(r.presence.order) > 0

@@ -571,10 +571,10 @@ func TestRequestLimits(t *testing.T) {
 
 // Shutdown does not wait for ever for work that does not end.
 func TestShutdownWithWorkThatNeverEnds(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
-	t.Cleanup(func() { close(release) })
-	s := &script{}
-	k := start(t, withScript(s), withHookTimeout(50*time.Millisecond))
+	k := start(t, withScript(&script{}))
+	t.Cleanup(func() { close(release) }) // before the server stops again
 	require.NoError(t, k.room("a").Go(func(context.Context) func() { <-release; return nil }))
 	k.dial("/parties/main/a?_pk=a")
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)

@@ -89,6 +89,7 @@ func (r *room) hibernate() {
 func (r *room) revive(d *dormant) {
 	r.members, r.byID, r.events = d.members, d.byID, d.events
 	for _, m := range r.members {
+		m.batch = 0 // batches are counted anew
 		m.live.Store(r)
 	}
 	r.timers.clear(dueUnload)
