@@ -36,8 +36,8 @@ var edges = []edge{
 		reason: "persist has the words that stores and rooms share: it knows neither",
 	},
 	{
-		from: "persist/*", may: []string{"persist"},
-		reason: "an adapter knows the vocabulary and its technology: not the other adapters, not the rooms",
+		from: "persist/*", may: []string{"persist", "persist/object"},
+		reason: "an adapter knows the vocabulary, what is put beside its rows, and its technology: not the other adapters, not the rooms",
 	},
 	{
 		from:   "gate",
@@ -72,6 +72,7 @@ var unlinked = []struct{ path, reason string }{
 	{"go.uber.org/goleak", "it is for tests"},
 	{"pgregory.net/rapid", "it is for tests"},
 	{module + "/persist/persisttest", "the suite of the stores and their test doubles are for tests"},
+	{module + "/persist/object/objecttest", "the suite of the object stores and their test doubles are for tests"},
 	{module + "/internal", "internal is for test helpers"},
 	{module + "/fixtures", "fixtures are examples and test material"},
 }
