@@ -53,6 +53,7 @@ func Run(t *testing.T, n *ytest.NodeClients) {
 		{"IsCutOff", cutOff},
 		{"IsClosedByTheRoom", roomCloses},
 		{"SleepsThroughHibernation", hibernates},
+		{"LivesInAConfiguredRoom", configured},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, n) })
 	}
@@ -143,7 +144,8 @@ func serve(t *testing.T, n *ytest.NodeClients, h hooks, opts ...func(*yserver.Pa
 	for _, opt := range opts {
 		opt(&p)
 	}
-	s.Srv, err = yserver.New(yserver.Config{Store: persisttest.NewMemory(), Origin: origin}, p)
+	store := persisttest.NewMemory()
+	s.Srv, err = yserver.New(yserver.Config{Store: store, RoomStore: store, Origin: origin}, p)
 	require.NoError(t, err)
 	s.http = httptest.NewServer(s.Srv)
 	t.Cleanup(func() {

@@ -45,8 +45,8 @@ func Join(tb testing.TB, n *ytest.NodeClients, cfg ytest.ClientConfig) *ytest.No
 	return c
 }
 
-// Expect waits until a client has received a JSON frame for which ok holds, decodes it into T, and returns the first
-// such frame.
+// Expect waits until a client has received a JSON frame for which ok holds, decoded into T, and returns the first such
+// frame. Binary frames are passed over.
 func Expect[T any](tb testing.TB, c *ytest.NodeClient, ok func(T) bool) T {
 	tb.Helper()
 	for seen := 0; ; seen++ {
@@ -54,6 +54,9 @@ func Expect[T any](tb testing.TB, c *ytest.NodeClient, ok func(T) bool) T {
 		frames, err := c.Frames(tb.Context(), seen)
 		require.NoError(tb, err)
 		var v T
+		if frames[0].Binary != nil {
+			continue
+		}
 		require.NoError(tb, json.Unmarshal([]byte(frames[0].Text), &v), frames[0].Text)
 		if ok(v) {
 			return v
