@@ -87,3 +87,40 @@ func ForgetSizes(s *Server) {
 	defer s.sizes.mu.Unlock()
 	s.sizes.most = nil
 }
+
+// TestIndex is the index of the members of a room by connection id.
+type TestIndex struct {
+	index memberIndex
+	all   []*member
+}
+
+// Add enters a member with a connection id and returns its number.
+func (x *TestIndex) Add(id string) int {
+	m := &member{conn: &Connection{id: id}}
+	x.all = append(x.all, m)
+	x.index.add(m, x.all)
+	return int(m.order)
+}
+
+// Remove takes the member with a number out.
+func (x *TestIndex) Remove(number int) {
+	for i, m := range x.all {
+		if m.order == uint64(number) {
+			x.all = append(x.all[:i:i], x.all[i+1:]...)
+			x.index.remove(m, x.all)
+			return
+		}
+	}
+}
+
+// Find returns the number of the newest member with a connection id, 0 if there is
+// none.
+func (x *TestIndex) Find(id string) int {
+	if m := x.index.find(id, x.all); m != nil {
+		return int(m.order)
+	}
+	return 0
+}
+
+// Indexed reports whether there is a map, for many members.
+func (x *TestIndex) Indexed() bool { return x.index.newest != nil }
