@@ -1,0 +1,84 @@
+package materialise
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/yserverd/yserverd/protocol/update"
+)
+
+// Path leads to a type: a root, and from there keys of maps (string) and indexes in lists (int or uint64).
+type Path struct {
+	Root  string
+	Steps []any
+}
+
+// At returns the path of a root and what is inside of it.
+func At(root string, steps ...any) Path { return Path{root, steps} }
+
+// String returns the path as it is shown in errors.
+func (p Path) String() string {
+	s := p.Root
+	for _, step := range p.Steps {
+		s += fmt.Sprintf("/%v", step)
+	}
+	return s
+}
+
+// find returns the type that a path leads to, which must be of one of the given kinds. A root that holds nothing is of any.
+func (t *Tx) find(p Path, kinds ...Kind) (*node, error) {
+	n := t.doc.root(p.Root)
+	for i, step := range p.Steps {
+		it, err := t.step(n, step)
+		if err != nil {
+			return nil, fmt.Errorf("path %v at %d: %w", p, i, err)
+		}
+		n = it.child
+	}
+	is := []Kind{n.kind}
+	if n.kind == Unknown {
+		if is = t.doc.describe(n).Kinds; is == nil {
+			if s := look(n); s.length == 0 && s.keys == 0 {
+				return n, nil
+			}
+		}
+	}
+	for _, k := range kinds {
+		if slices.Contains(is, k) {
+			return n, nil
+		}
+	}
+	return nil, fmt.Errorf("path %v is of kind %v, not %v: %w", p, is, kinds, ErrPath)
+}
+
+// step returns the item of a type inside another.
+func (t *Tx) step(n *node, step any) (*item, error) {
+	var it *item
+	switch step := step.(type) {
+	case string:
+		it = n.value(step)
+	case int:
+		it = n.index(uint64(max(step, 0)))
+	case uint64:
+		it = n.index(step)
+	default:
+		return nil, fmt.Errorf("step of type %T: %w", step, ErrPath)
+	}
+	if it == nil || it.kind != update.Type {
+		return nil, fmt.Errorf("%v is no type: %w", step, ErrPath)
+	}
+	return it, nil
+}
+
+// index returns the item with the unit of an index.
+func (n *node) index(index uint64) *item {
+	for it := n.start; it != nil; it = it.right {
+		if it.counts() {
+			if index < it.n {
+				return it
+			}
+			index -= it.n
+		}
+	}
+	return nil
+}
