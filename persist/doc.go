@@ -1,6 +1,6 @@
 // Package persist is the vocabulary of storage: for documents an append-only log
-// of updates and snapshots that fold it, for rooms values under keys and one
-// alarm. It holds values, errors and the contract that every store keeps; it
+// of updates, snapshots that fold it and versions, for rooms values under keys
+// and two times, of the next alarm and of the next delivery. It holds values, errors and the contract that every store keeps; it
 // stores nothing itself and imports nothing of this module.
 //
 // # Invariants
@@ -11,6 +11,8 @@
 //   - A document is a snapshot plus the rows behind it, contiguous from
 //     Snapshot.Seq+1 to Seq. A sequence number is given out once and is never
 //     reset or reused within a document.
+//   - A document has one life after the other, its epochs. What was written in
+//     one never gets into another.
 //   - Stored bytes are opaque: they come back exactly as they were given.
 //   - What does not verify is served to nobody and is never overwritten
 //     (ErrCorrupt); other documents are not affected.
@@ -60,12 +62,42 @@
 // and with ErrInvalid when the snapshot is empty. That the snapshot equals what
 // it replaces is the caller's to prove.
 //
-//	Delete(ctx, Key) error
+//	Replace(ctx, Key, Epoch, dead []uint64, snapshot []byte) (Epoch, error)
 //
-// Delete leaves a tombstone: everything but List answers ErrDeleted from then
-// on, and the epoch is raised. Deleting what is deleted is no error; deleting
-// what never existed is ErrNotFound, and what is quarantined ErrCorrupt (Release
-// it first).
+// Replace begins a new epoch, in one atomic durable write: log and snapshot of
+// the old one are dropped, and the document is the snapshot, at the sequence
+// number behind the old one's last (which is Document.First). It returns the new
+// epoch, which is the old one plus one. The Epoch named must be the present one,
+// zero for a document that does not exist, which Replace creates; else ErrEpoch.
+// ErrDeleted, ErrCorrupt; ErrInvalid when the snapshot is empty or dead too long.
+// The client ids in dead, those of the old epoch's state vector, are added to
+// Document.Dead. Versions stay. After an unknown outcome, an epoch that has moved
+// tells that it was done, by this call or another.
+//
+//	Delete(ctx, Key, dead []uint64) error
+//
+// Delete leaves a tombstone: everything but List, Delete, Undelete, Purge and
+// Sweep answers ErrDeleted from then on. It raises the epoch and adds dead, the
+// client ids of the state vector, to Document.Dead. Deleting what is deleted only
+// adds ids; deleting what does not exist is ErrNotFound, and what is quarantined
+// ErrCorrupt (Release it first).
+//
+//	Undelete(ctx, Key) error
+//
+// Undelete takes the tombstone back: log, snapshot, versions and First are what
+// they were. The epoch stays raised, so that writers from before notice, and the
+// dead client ids stay: the document holds them itself. ErrNotFound unless there
+// is a tombstone, so also when it is repeated; ErrCorrupt.
+//
+//	Purge(ctx, Key) error
+//
+// Purge removes everything of a key: document or tombstone, dead client ids,
+// versions, their objects, the data and times of the room, marks of quarantine.
+// What is quarantined or damaged can be purged. The rows go in one durable write,
+// whole or not at all, the objects behind them; an error means that something may
+// be left, and that repeating is right. ErrNotFound: there is nothing. Nothing
+// remembers what was purged: a document of that key begins again with epoch and
+// sequence number zero, so nobody may still write the old one.
 //
 //	List(ctx, party, prefix, cursor string, limit int) ([]Info, string, error)
 //
@@ -76,6 +108,34 @@
 // DefaultListLimit, and MaxListLimit is never exceeded. Tombstones and
 // quarantined documents are listed and marked. A cursor that no List returned is
 // ErrInvalid.
+//
+//	PutVersion(ctx, Key, Version, state []byte) error
+//	Versions(ctx, Key, cursor string, limit int) ([]Version, next string, error)
+//	Version(ctx, Key, id string) (Version, []byte, error)
+//	DeleteVersion(ctx, Key, id string) error
+//
+// A version is a whole state under an id that its maker draws (Version.Validate
+// has the rules). PutVersion stores one durably; an id that is there already is
+// left as it is without an error, so repeating after an unknown outcome does no
+// harm. The document must exist (ErrNotFound); that the version's epoch and
+// sequence number are the document's is not checked. An empty state is
+// ErrInvalid. Versions lists them newest first, the same time in the descending
+// order of ids, with cursor and limit as in List; of a document that does not
+// exist, nothing. Version returns one with its state, which is the caller's.
+// DeleteVersion drops one. The last two answer ErrNotFound for an id that is not
+// there. A document in quarantine takes no version and gives none up (ErrCorrupt
+// from PutVersion and DeleteVersion), but the others read: a version is how it
+// can be restored. A version that does not verify is ErrCorrupt by itself, each
+// time it is read, and takes nothing else out of service.
+//
+//	Sweep(ctx, SweepOptions) (SweepStats, error)
+//
+// Sweep removes what is due: tombstones, as Purge does; objects that no row names
+// any more; and objects that no row ever came to name. A call does a bounded
+// amount of work and goes on where the last one ended; it is called now and then,
+// and again at once while SweepStats.More. It may run beside everything else, in
+// several processes too, and never removes an object that a row names or that a
+// call in flight is about to name.
 //
 //	Close() error
 //
@@ -91,10 +151,23 @@
 // cannot decode them); Release puts it back. Stores quarantine by themselves
 // what fails to verify. Both are ErrNotFound for a document that does not exist.
 //
+// # Buckets
+//
+// A store may keep snapshots and the states of versions as objects in a bucket
+// (package object), and then only their names, sums and sizes itself. An object
+// is put before the row that names it is written; if that fails the call fails,
+// and nothing has changed. An object whose row names it no longer, since a newer
+// snapshot, another epoch or DeleteVersion superseded it, is remembered with the
+// time in the same write, and is left to Sweep, so that a backup of the store
+// from before still finds it; only Purge removes objects at once. Load of a
+// document whose object is missing or damaged quarantines it with a *CorruptError
+// that names the object; a bucket that cannot be reached is ErrUnavailable and
+// quarantines nothing. LoadAfter, Append, List and the rooms need no bucket.
+//
 // # The data of rooms
 //
-// A room keeps values under keys in a few spaces, and at most one alarm: the
-// time at which it wants to be called. These are the methods of a store that
+// A room keeps values under keys in a few spaces, at most one alarm: the time at
+// which it wants to be called, and at most one time of a delivery. These are the methods of a store that
 // keeps them; a document of the same key need not exist.
 //
 //	GetRoom(ctx, Key, Space, keys []string) ([][]byte, error)
@@ -115,7 +188,7 @@
 //
 // ChangeRooms makes all changes in one durable write, whole or not at all: after
 // a crash either all of them are there or none is. Their order is that of the
-// arguments, and within a change Ranges, Deletes, Puts, Alarm. Values are copied
+// arguments, and within a change Ranges, Deletes, Puts, Alarm, Delivery. Values are copied
 // before ChangeRooms returns, whichever way it returns. ErrInvalid (an argument
 // is) and ErrCorrupt (a room is quarantined; the *CorruptError names it) mean
 // that nothing was written: the other changes can be made without that one. Any
@@ -139,6 +212,12 @@
 // (DefaultRoomLimit for zero or less). An alarm stays until a change sets or
 // clears it. Rooms that are quarantined are left out. Alarms returns no
 // ErrCorrupt: what is wrong with one room holds no other up.
+//
+//	Delivery(ctx, Key) (time.Time, error)
+//	Deliveries(ctx, before time.Time, limit int) ([]RoomAlarm, error)
+//
+// Deliveries are a second time of each room, kept, indexed and answered like
+// alarms and apart from them.
 //
 // What these methods return is durable, as with Load: a change in flight on the
 // room is waited for. Their errors are ErrInvalid, ErrCorrupt, ErrUnavailable

@@ -1,6 +1,10 @@
 package persist
 
-import "time"
+import (
+	"fmt"
+	"slices"
+	"time"
+)
 
 // Seq numbers the updates of one document from 1 on. Zero is the sequence number
 // of a document without updates.
@@ -10,6 +14,29 @@ type Seq = uint64
 // importing over it raises the epoch. A document that never existed is at zero,
 // and its first Append names zero.
 type Epoch = uint64
+
+// MaxDeadClients bounds the client ids that one Delete or Replace names.
+const MaxDeadClients = 1 << 20
+
+// ValidateDead returns an error that matches ErrInvalid when there are more than
+// MaxDeadClients client ids.
+func ValidateDead(dead []uint64) error {
+	if len(dead) > MaxDeadClients {
+		return fmt.Errorf("%w: %d dead client ids, more than %d", ErrInvalid, len(dead), MaxDeadClients)
+	}
+	return nil
+}
+
+// MergeDead returns the client ids of both lists, ascending, each once. It does
+// not change its arguments; nil when there are none.
+func MergeDead(a, b []uint64) []uint64 {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	if all = slices.Compact(all); len(all) == 0 {
+		return nil
+	}
+	return all
+}
 
 // Update is one row of a document's log. Data is never nil in a loaded row.
 type Update struct {
@@ -31,7 +58,12 @@ type Document struct {
 	Tail     []Update // Seq Snapshot.Seq+1 to Seq, contiguous
 	Seq      Seq
 	Epoch    Epoch
-	Exists   bool // false: never appended to; everything else is zero
+	// First is the last Seq of the former epoch, zero in a first one. A document
+	// is new, nothing having been appended in its epoch, while Seq equals First.
+	First Seq
+	// Dead are the client ids of all former epochs, ascending, each once.
+	Dead   []uint64
+	Exists bool // false: never appended to; everything else is zero
 }
 
 // Append asks for the updates of one document to be stored behind After, in

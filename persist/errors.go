@@ -14,8 +14,8 @@ var (
 	ErrEpoch = errors.New("persist: epoch moved")
 	// ErrDeleted: the document is a tombstone.
 	ErrDeleted = errors.New("persist: document deleted")
-	// ErrNotFound: the document never existed.
-	ErrNotFound = errors.New("persist: no such document")
+	// ErrNotFound: the document, version or object is not there.
+	ErrNotFound = errors.New("persist: not found")
 	// ErrStale: the snapshot is ahead of what the caller knows.
 	ErrStale = errors.New("persist: overtaken by a snapshot")
 	// ErrCorrupt: what is stored does not verify. It is kept as it is, served to

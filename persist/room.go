@@ -133,9 +133,13 @@ type RoomChange struct {
 	Deletes []RoomDelete
 	Puts    []RoomPut
 	Alarm   *time.Time // nil leaves it, zero clears it; kept in whole milliseconds, rounded down
+
+	// Delivery is the time of the room's next delivery, beside its alarm and
+	// kept in the same way.
+	Delivery *time.Time
 }
 
-// RoomAlarm is the alarm of one room.
+// RoomAlarm is the alarm, or the delivery, of one room.
 type RoomAlarm struct {
 	Key Key
 	At  time.Time // in UTC
@@ -154,10 +158,10 @@ func ValidateRoomKey(space Space, key string) error {
 }
 
 // ValidateAlarm returns an error that matches ErrInvalid unless the time is zero
-// or in the years 1970 to 9999.
+// or in the years 1970 to 9999. It holds for deliveries too.
 func ValidateAlarm(at time.Time) error {
 	if year := at.UTC().Year(); !at.IsZero() && (year < 1970 || year > 9999) {
-		return fmt.Errorf("%w: alarm in the year %d", ErrInvalid, year)
+		return fmt.Errorf("%w: time in the year %d", ErrInvalid, year)
 	}
 	return nil
 }
@@ -187,8 +191,13 @@ func (c *RoomChange) Validate() error {
 			return fmt.Errorf("%w: value of %d bytes, more than %d", ErrInvalid, len(p.Value), MaxRoomValueBytes)
 		}
 	}
-	if c.Alarm == nil {
-		return nil
+	for _, at := range []*time.Time{c.Alarm, c.Delivery} {
+		if at == nil {
+			continue
+		}
+		if err := ValidateAlarm(*at); err != nil {
+			return err
+		}
 	}
-	return ValidateAlarm(*c.Alarm)
+	return nil
 }

@@ -1,7 +1,8 @@
 // Package persisttest holds every document store to package persist's contract.
 //
-// Run is one behavioural suite for all of them, and RunRooms another for those
-// that keep the data of rooms. Memory is a store that passes both and keeps
+// Run is one behavioural suite for all of them, RunRooms another for those that
+// keep the data of rooms, and RunBucket one for those that keep snapshots and
+// versions in a bucket. Memory is a store that passes both and keeps
 // nothing, and Faulty makes any store fail, hang and lose its answers on demand.
 // It is imported by tests only.
 package persisttest
@@ -19,8 +20,16 @@ type Store interface {
 	LoadAfter(ctx context.Context, key persist.Key, after persist.Seq) ([]persist.Update, error)
 	Append(ctx context.Context, items []persist.Append) ([]persist.Result, error)
 	Compact(ctx context.Context, key persist.Key, epoch persist.Epoch, upTo persist.Seq, snapshot []byte) error
-	Delete(ctx context.Context, key persist.Key) error
+	Replace(ctx context.Context, key persist.Key, epoch persist.Epoch, dead []uint64, snapshot []byte) (persist.Epoch, error)
+	Delete(ctx context.Context, key persist.Key, dead []uint64) error
+	Undelete(ctx context.Context, key persist.Key) error
+	Purge(ctx context.Context, key persist.Key) error
 	List(ctx context.Context, party, prefix, cursor string, limit int) ([]persist.Info, string, error)
+	PutVersion(ctx context.Context, key persist.Key, v persist.Version, state []byte) error
+	Versions(ctx context.Context, key persist.Key, cursor string, limit int) ([]persist.Version, string, error)
+	Version(ctx context.Context, key persist.Key, id string) (persist.Version, []byte, error)
+	DeleteVersion(ctx context.Context, key persist.Key, id string) error
+	Sweep(ctx context.Context, options persist.SweepOptions) (persist.SweepStats, error)
 	Close() error
 }
 
@@ -40,6 +49,8 @@ type Rooms interface {
 	RoomSize(ctx context.Context, key persist.Key, space persist.Space) (int64, error)
 	Alarm(ctx context.Context, key persist.Key) (time.Time, error)
 	Alarms(ctx context.Context, before time.Time, limit int) ([]persist.RoomAlarm, error)
+	Delivery(ctx context.Context, key persist.Key) (time.Time, error)
+	Deliveries(ctx context.Context, before time.Time, limit int) ([]persist.RoomAlarm, error)
 }
 
 // RoomQuarantiner is the optional part of that; RunRooms tests it where a store

@@ -22,8 +22,17 @@ const (
 	OpLoadAfter Op = "load after"
 	OpAppend    Op = "append"
 	OpCompact   Op = "compact"
+	OpReplace   Op = "replace"
 	OpDelete    Op = "delete"
+	OpUndelete  Op = "undelete"
+	OpPurge     Op = "purge"
 	OpList      Op = "list"
+
+	OpPutVersion    Op = "put version"
+	OpVersions      Op = "versions"
+	OpVersion       Op = "version"
+	OpDeleteVersion Op = "delete version"
+	OpSweep         Op = "sweep"
 
 	OpGetRoom     Op = "get room"
 	OpListRoom    Op = "list room"
@@ -31,13 +40,15 @@ const (
 	OpRoomSize    Op = "room size"
 	OpAlarm       Op = "alarm"
 	OpAlarms      Op = "alarms"
+	OpDelivery    Op = "delivery"
+	OpDeliveries  Op = "deliveries"
 )
 
 // Call is one call that is about to be made.
 type Call struct {
 	Op  Op
 	N   int         // counts the calls of this Op from 1 on
-	Key persist.Key // of the document or room; of the first one of several; Room empty for a list; empty for alarms
+	Key persist.Key // of the document or room; of the first one of several; Room empty for a list; empty for alarms, deliveries and a sweep
 }
 
 // Fault is what happens to a call. The zero Fault lets it through.
@@ -202,11 +213,6 @@ func (f *Faulty) Compact(ctx context.Context, key persist.Key, epoch persist.Epo
 	return f.do(ctx, OpCompact, key, func(Fault) error {
 		return f.inner.Compact(ctx, key, epoch, upTo, snapshot)
 	})
-}
-
-// Delete implements Store.
-func (f *Faulty) Delete(ctx context.Context, key persist.Key) error {
-	return f.do(ctx, OpDelete, key, func(Fault) error { return f.inner.Delete(ctx, key) })
 }
 
 // List implements Store.

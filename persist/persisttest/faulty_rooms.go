@@ -87,3 +87,27 @@ func (f *Faulty) Alarms(ctx context.Context, before time.Time, limit int) (alarm
 	}
 	return alarms, nil
 }
+
+// Delivery implements Rooms.
+func (f *Faulty) Delivery(ctx context.Context, key persist.Key) (at time.Time, err error) {
+	err = f.doRooms(ctx, OpDelivery, key, func(r Rooms) (err error) {
+		at, err = r.Delivery(ctx, key)
+		return err
+	})
+	if err != nil {
+		return time.Time{}, err
+	}
+	return at, nil
+}
+
+// Deliveries implements Rooms.
+func (f *Faulty) Deliveries(ctx context.Context, before time.Time, limit int) (due []persist.RoomAlarm, err error) {
+	err = f.doRooms(ctx, OpDeliveries, persist.Key{}, func(r Rooms) (err error) {
+		due, err = r.Deliveries(ctx, before, limit)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return due, nil
+}

@@ -54,9 +54,9 @@ func TestFaultyErrorBeforeAndAfter(t *testing.T) {
 		require.Equal(t, done, d.Snapshot.Seq == 1, "the compaction took effect")
 	}
 	f := persisttest.NewFaulty(memory, persisttest.OnCall(persisttest.OpDelete, 2, persisttest.Fault{Err: boom, Done: true}))
-	require.ErrorIs(t, f.Delete(ctx, persist.Key{Party: "main", Room: "other"}), persist.ErrNotFound)
-	require.ErrorIs(t, f.Delete(ctx, notes), boom)
-	require.NoError(t, f.Delete(ctx, notes))
+	require.ErrorIs(t, f.Delete(ctx, persist.Key{Party: "main", Room: "other"}, nil), persist.ErrNotFound)
+	require.ErrorIs(t, f.Delete(ctx, notes, nil), boom)
+	require.NoError(t, f.Delete(ctx, notes, nil))
 	require.Equal(t, 3, f.Calls(persisttest.OpDelete))
 	_, err := memory.Load(ctx, notes)
 	require.ErrorIs(t, err, persist.ErrDeleted)

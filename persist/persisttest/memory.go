@@ -33,6 +33,7 @@ type document struct {
 	persist.Document
 	created, updated, deleted time.Time
 	quarantined               string
+	versions                  map[string]version
 }
 
 var (
@@ -79,6 +80,7 @@ func (m *Memory) Load(ctx context.Context, key persist.Key) (persist.Document, e
 	doc := d.Document
 	doc.Snapshot.Data = bytes.Clone(doc.Snapshot.Data)
 	doc.Tail = cloneRows(doc.Tail)
+	doc.Dead = slices.Clone(doc.Dead)
 	return doc, nil
 }
 
@@ -168,25 +170,6 @@ func (m *Memory) Compact(ctx context.Context, key persist.Key, epoch persist.Epo
 	d.Tail = slices.Clone(d.Tail[upTo-d.Snapshot.Seq:])
 	d.Snapshot = persist.Snapshot{Seq: upTo, Data: bytes.Clone(snapshot)}
 	d.updated = time.Now()
-	return nil
-}
-
-// Delete implements Store.
-func (m *Memory) Delete(ctx context.Context, key persist.Key) error {
-	if err := m.begin(ctx); err != nil {
-		return err
-	}
-	defer m.end()
-	d, err := m.find(key)
-	switch {
-	case err != nil:
-		return err
-	case d == nil:
-		return persist.ErrNotFound
-	case d.deleted.IsZero():
-		d.deleted = time.Now()
-		d.Epoch++
-	}
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 type roomData struct {
 	spaces      map[persist.Space]map[string][]byte
 	alarm       time.Time
+	delivery    time.Time
 	quarantined string
 }
 
@@ -130,12 +131,18 @@ func (r *roomData) change(c *persist.RoomChange) {
 	for _, p := range c.Puts {
 		r.spaces[p.Space][p.Key] = append([]byte{}, p.Value...)
 	}
+	setTime(&r.alarm, c.Alarm)
+	setTime(&r.delivery, c.Delivery)
+}
+
+// setTime is what a change does with a room's alarm or delivery.
+func setTime(t, to *time.Time) {
 	switch {
-	case c.Alarm == nil:
-	case c.Alarm.IsZero():
-		r.alarm = time.Time{}
+	case to == nil:
+	case to.IsZero():
+		*t = time.Time{}
 	default:
-		r.alarm = time.UnixMilli(c.Alarm.UnixMilli()).UTC()
+		*t = time.UnixMilli(to.UnixMilli()).UTC()
 	}
 }
 
@@ -158,8 +165,30 @@ func (m *Memory) RoomSize(ctx context.Context, key persist.Key, space persist.Sp
 	return n, nil
 }
 
+func alarmOf(r *roomData) time.Time    { return r.alarm }
+func deliveryOf(r *roomData) time.Time { return r.delivery }
+
 // Alarm implements Rooms.
 func (m *Memory) Alarm(ctx context.Context, key persist.Key) (time.Time, error) {
+	return m.timeOf(ctx, key, alarmOf)
+}
+
+// Alarms implements Rooms.
+func (m *Memory) Alarms(ctx context.Context, before time.Time, limit int) ([]persist.RoomAlarm, error) {
+	return m.timesBefore(ctx, before, limit, alarmOf)
+}
+
+// Delivery implements Rooms.
+func (m *Memory) Delivery(ctx context.Context, key persist.Key) (time.Time, error) {
+	return m.timeOf(ctx, key, deliveryOf)
+}
+
+// Deliveries implements Rooms.
+func (m *Memory) Deliveries(ctx context.Context, before time.Time, limit int) ([]persist.RoomAlarm, error) {
+	return m.timesBefore(ctx, before, limit, deliveryOf)
+}
+
+func (m *Memory) timeOf(ctx context.Context, key persist.Key, of func(*roomData) time.Time) (time.Time, error) {
 	if err := m.begin(ctx); err != nil {
 		return time.Time{}, err
 	}
@@ -168,24 +197,36 @@ func (m *Memory) Alarm(ctx context.Context, key persist.Key) (time.Time, error) 
 	if err != nil {
 		return time.Time{}, err
 	}
-	return r.alarm, nil
+	return of(r), nil
 }
 
-// Alarms implements Rooms.
-func (m *Memory) Alarms(ctx context.Context, before time.Time, limit int) (alarms []persist.RoomAlarm, err error) {
+func (m *Memory) timesBefore(ctx context.Context, before time.Time, limit int, of func(*roomData) time.Time) (all []persist.RoomAlarm, err error) {
 	if err := m.begin(ctx); err != nil {
 		return nil, err
 	}
 	defer m.end()
 	for key, r := range m.disk.rooms {
-		if !r.alarm.IsZero() && r.quarantined == "" && (before.IsZero() || r.alarm.Before(before)) {
-			alarms = append(alarms, persist.RoomAlarm{Key: key, At: r.alarm})
+		if at := of(r); !at.IsZero() && r.quarantined == "" && (before.IsZero() || at.Before(before)) {
+			all = append(all, persist.RoomAlarm{Key: key, At: at})
 		}
 	}
-	slices.SortFunc(alarms, func(a, b persist.RoomAlarm) int {
+	slices.SortFunc(all, func(a, b persist.RoomAlarm) int {
 		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Key.Party, b.Key.Party), cmp.Compare(a.Key.Room, b.Key.Room))
 	})
-	return alarms[:min(len(alarms), persist.RoomLimit(limit))], nil
+	return all[:min(len(all), persist.RoomLimit(limit))], nil
+}
+
+// nothing says whether there is nothing of the room.
+func (r *roomData) nothing() bool {
+	if r == nil {
+		return true
+	}
+	for _, space := range r.spaces {
+		if len(space) > 0 {
+			return false
+		}
+	}
+	return r.alarm.IsZero() && r.delivery.IsZero() && r.quarantined == ""
 }
 
 // QuarantineRoom implements RoomQuarantiner.

@@ -14,11 +14,11 @@ import (
 
 func testDelete(e *env) {
 	k := key("notes")
-	require.ErrorIs(e, e.store.Delete(e.ctx, k), persist.ErrNotFound)
+	require.ErrorIs(e, e.store.Delete(e.ctx, k, nil), persist.ErrNotFound)
 	e.mustAppend(k, 0, "a", "b")
 	e.mustAppend(key("notes2"), 0, "kept")
 	before := e.load(k)
-	require.NoError(e, e.store.Delete(e.ctx, k))
+	require.NoError(e, e.store.Delete(e.ctx, k, nil))
 	for range 2 {
 		_, err := e.store.Load(e.ctx, k)
 		require.ErrorIs(e, err, persist.ErrDeleted)
@@ -27,7 +27,7 @@ func testDelete(e *env) {
 		require.ErrorIs(e, e.append(k, 2, "x").Err, persist.ErrDeleted)
 		require.ErrorIs(e, e.append(k, 0, "x").Err, persist.ErrDeleted)
 		require.ErrorIs(e, e.store.Compact(e.ctx, k, 0, 2, []byte("x")), persist.ErrDeleted)
-		require.NoError(e, e.store.Delete(e.ctx, k), "deleting again")
+		require.NoError(e, e.store.Delete(e.ctx, k, nil), "deleting again")
 		e.reopen()
 	}
 	page, _, err := e.store.List(e.ctx, "main", "", "", 0)
@@ -73,7 +73,7 @@ func testListChanging(e *env) {
 	e.mustAppend(key("r0b"), 0, "x")
 	e.mustAppend(key("r3b"), 0, "x")
 	e.mustAppend(key("r5b"), 0, "x")
-	require.NoError(e, e.store.Delete(e.ctx, key("r3")))
+	require.NoError(e, e.store.Delete(e.ctx, key("r3"), nil))
 	var rooms []string
 	for next != "" {
 		page, next, err = e.store.List(e.ctx, "main", "", next, 4)
@@ -129,7 +129,7 @@ func testKeys(e *env) {
 		e.mustAppend(k, 0, fmt.Sprint("doc", i))
 	}
 	e.mustCompact(keys[0], 1, "snap")
-	require.NoError(e, e.store.Delete(e.ctx, keys[1]))
+	require.NoError(e, e.store.Delete(e.ctx, keys[1], nil))
 	for i, k := range keys[2:] {
 		require.Equal(e, fmt.Sprint("doc", i+2), content(e.load(k)), "%q", k)
 	}
@@ -151,7 +151,7 @@ func testInvalid(e *env) {
 		require.ErrorIs(e, err, persist.ErrInvalid, "%q", k)
 		require.ErrorIs(e, e.append(k, 0, "x").Err, persist.ErrInvalid, "%q", k)
 		require.ErrorIs(e, e.store.Compact(e.ctx, k, 0, 1, []byte("x")), persist.ErrInvalid, "%q", k)
-		require.ErrorIs(e, e.store.Delete(e.ctx, k), persist.ErrInvalid, "%q", k)
+		require.ErrorIs(e, e.store.Delete(e.ctx, k, nil), persist.ErrInvalid, "%q", k)
 	}
 	_, _, err := e.store.List(e.ctx, "", "", "", 0)
 	require.ErrorIs(e, err, persist.ErrInvalid)
@@ -187,7 +187,7 @@ func testQuarantine(e *env) {
 		require.ErrorIs(e, err, persist.ErrCorrupt)
 		require.ErrorIs(e, e.append(k, 2, "x").Err, persist.ErrCorrupt)
 		require.ErrorIs(e, e.store.Compact(e.ctx, k, 0, 2, []byte("x")), persist.ErrCorrupt)
-		require.ErrorIs(e, e.store.Delete(e.ctx, k), persist.ErrCorrupt)
+		require.ErrorIs(e, e.store.Delete(e.ctx, k, nil), persist.ErrCorrupt)
 		page, _, err := e.store.List(e.ctx, "main", "", "", 0)
 		require.NoError(e, err)
 		require.Equal(e, "does not decode", page[0].Quarantined)
@@ -213,7 +213,7 @@ func testContext(e *env) {
 	_, err = e.store.Append(ctx, []persist.Append{{Key: k, After: 1, Updates: text("b")}})
 	require.ErrorIs(e, err, context.Canceled)
 	require.ErrorIs(e, e.store.Compact(ctx, k, 0, 1, []byte("x")), context.Canceled)
-	require.ErrorIs(e, e.store.Delete(ctx, k), context.Canceled)
+	require.ErrorIs(e, e.store.Delete(ctx, k, nil), context.Canceled)
 	_, _, err = e.store.List(ctx, "main", "", "", 0)
 	require.ErrorIs(e, err, context.Canceled)
 
@@ -234,7 +234,7 @@ func testClosed(e *env) {
 	_, err = e.store.Append(e.ctx, []persist.Append{{Key: k, After: 1, Updates: text("b")}})
 	require.ErrorIs(e, err, persist.ErrClosed)
 	require.ErrorIs(e, e.store.Compact(e.ctx, k, 0, 1, []byte("x")), persist.ErrClosed)
-	require.ErrorIs(e, e.store.Delete(e.ctx, k), persist.ErrClosed)
+	require.ErrorIs(e, e.store.Delete(e.ctx, k, nil), persist.ErrClosed)
 	_, _, err = e.store.List(e.ctx, "main", "", "", 0)
 	require.ErrorIs(e, err, persist.ErrClosed)
 }
@@ -247,7 +247,7 @@ func testReopen(e *env) {
 			e.mustCompact(k, 2, "ab")
 		}
 		if i%5 == 0 {
-			require.NoError(e, e.store.Delete(e.ctx, k))
+			require.NoError(e, e.store.Delete(e.ctx, k, nil))
 		}
 	}
 	for range 2 {

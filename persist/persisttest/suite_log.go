@@ -42,7 +42,7 @@ func testAppend(e *env) {
 func testAppendMany(e *env) {
 	e.mustAppend(key("old"), 0, "a")
 	e.mustAppend(key("gone"), 0, "a")
-	require.NoError(e, e.store.Delete(e.ctx, key("gone")))
+	require.NoError(e, e.store.Delete(e.ctx, key("gone"), nil))
 
 	results, err := e.store.Append(e.ctx, []persist.Append{
 		{Key: key("new"), Updates: text("1", "2")},

@@ -21,11 +21,18 @@ type model struct {
 }
 
 type modelDoc struct {
-	lines   []string // all that was ever appended
+	lines   []string // all that was ever appended, or replaced by a snapshot
 	snap    int      // how many of them the snapshot covers
+	from    int      // how many of them are of former epochs
+	first   persist.Seq
 	epoch   persist.Epoch
 	deleted bool
+	dead    []uint64
+	state   map[string]string // of versions
 }
+
+// content is the lines of this epoch.
+func (d *modelDoc) content() []string { return d.lines[d.from:] }
 
 // testModel holds the store against the model through random calls. The store is
 // one for all runs, each of which has a party of its own.
@@ -39,6 +46,8 @@ func testModel(e *env) {
 			"compact": m.compact,
 			"after":   m.loadAfter,
 			"delete":  m.delete,
+			"lives":   m.lives,
+			"version": m.version,
 			"list":    m.list,
 			"reopen":  m.reopen,
 			"":        m.check,
@@ -106,8 +115,8 @@ func (m *model) compact(t *rapid.T) {
 	epoch := near(t, "epoch", int(d.epoch))
 	upTo := near(t, "up to", rapid.IntRange(min(d.snap+1, len(d.lines)), len(d.lines)).Draw(t, "at"))
 	snapshot := "empty"
-	if int(upTo) <= len(d.lines) && upTo > 0 {
-		snapshot = strings.Join(d.lines[:upTo], "\n")
+	if int(upTo) <= len(d.lines) && int(upTo) > d.from {
+		snapshot = strings.Join(d.lines[d.from:upTo], "\n")
 	}
 	err := m.e.store.Compact(m.e.ctx, m.key(room), epoch, upTo, []byte(snapshot))
 	switch {
@@ -141,20 +150,103 @@ func (m *model) loadAfter(t *rapid.T) {
 }
 
 func (m *model) delete(t *rapid.T) {
-	if rapid.IntRange(0, 3).Draw(t, "rarely") != 0 {
-		t.Skip("deleting ends a document")
+	if rapid.IntRange(0, 2).Draw(t, "rarely") != 0 {
+		t.Skip("little can be done with what is deleted")
 	}
 	room, d := m.draw(t)
-	err := m.e.store.Delete(m.e.ctx, m.key(room))
-	switch {
-	case len(d.lines) == 0:
+	dead := m.drawDead(t)
+	err := m.e.store.Delete(m.e.ctx, m.key(room), dead)
+	if len(d.lines) == 0 {
 		require.ErrorIs(t, err, persist.ErrNotFound)
-	case !d.deleted:
+		return
+	}
+	require.NoError(t, err)
+	d.dead = persist.MergeDead(d.dead, dead)
+	if !d.deleted {
 		d.deleted = true
 		d.epoch++
-		fallthrough
+	}
+}
+
+func (m *model) drawDead(t *rapid.T) []uint64 {
+	return rapid.SliceOfN(rapid.Uint64Range(0, 6), 0, 3).Draw(t, "dead")
+}
+
+// lives undeletes, purges and replaces.
+func (m *model) lives(t *rapid.T) {
+	room, d := m.draw(t)
+	switch rapid.IntRange(0, 5).Draw(t, "what") {
+	case 0:
+		err := m.e.store.Purge(m.e.ctx, m.key(room))
+		if m.docs[room] == nil {
+			require.ErrorIs(t, err, persist.ErrNotFound)
+			return
+		}
+		require.NoError(t, err)
+		delete(m.docs, room)
+	case 1, 2:
+		m.replace(t, room, d)
+	default:
+		err := m.e.store.Undelete(m.e.ctx, m.key(room))
+		if !d.deleted {
+			require.ErrorIs(t, err, persist.ErrNotFound)
+			return
+		}
+		require.NoError(t, err)
+		d.deleted = false
+	}
+}
+
+func (m *model) replace(t *rapid.T, room string, d *modelDoc) {
+	epoch, dead := near(t, "epoch", int(d.epoch)), m.drawDead(t)
+	m.lines++
+	line := fmt.Sprintf("replaced %d", m.lines)
+	next, err := m.e.store.Replace(m.e.ctx, m.key(room), epoch, dead, []byte(line))
+	switch {
+	case d.deleted:
+		require.ErrorIs(t, err, persist.ErrDeleted)
+	case epoch != d.epoch:
+		require.ErrorIs(t, err, persist.ErrEpoch)
 	default:
 		require.NoError(t, err)
+		d.epoch++
+		require.Equal(t, d.epoch, next)
+		d.from, d.first = len(d.lines), uint64(len(d.lines))
+		d.lines = append(d.lines, line)
+		d.snap = len(d.lines)
+		d.dead = persist.MergeDead(d.dead, dead)
+		m.docs[room] = d
+	}
+}
+
+// version puts and deletes versions.
+func (m *model) version(t *rapid.T) {
+	room, d := m.draw(t)
+	id := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "id")
+	m.lines++
+	state := fmt.Sprintf("state %d", m.lines)
+	put := rapid.Bool().Draw(t, "put")
+	var err error
+	if put {
+		err = m.e.store.PutVersion(m.e.ctx, m.key(room), versionAt(id, 1), []byte(state))
+	} else {
+		err = m.e.store.DeleteVersion(m.e.ctx, m.key(room), id)
+	}
+	switch {
+	case d.deleted:
+		require.ErrorIs(t, err, persist.ErrDeleted)
+	case m.docs[room] == nil, !put && d.state[id] == "":
+		require.ErrorIs(t, err, persist.ErrNotFound)
+	default:
+		require.NoError(t, err)
+		if d.state == nil {
+			d.state = make(map[string]string)
+		}
+		if !put {
+			delete(d.state, id)
+		} else if d.state[id] == "" {
+			d.state[id] = state
+		}
 	}
 }
 
@@ -182,8 +274,23 @@ func (m *model) check(t *rapid.T) {
 		}
 		require.NoError(t, err)
 		requireNumbered(t, got)
-		require.Equal(t, d.lines, Lines(got))
+		require.Equal(t, d.content(), Lines(got))
 		require.Equal(t, uint64(d.snap), got.Snapshot.Seq)
 		require.Equal(t, d.epoch, got.Epoch)
+		require.Equal(t, d.first, got.First)
+		require.Equal(t, d.dead, got.Dead)
+		m.checkVersions(t, room, d)
+	}
+}
+
+func (m *model) checkVersions(t *rapid.T, room string, d *modelDoc) {
+	page, next, err := m.e.store.Versions(m.e.ctx, m.key(room), "", 0)
+	require.NoError(t, err)
+	require.Empty(t, next)
+	require.Len(t, page, len(d.state))
+	for _, v := range page {
+		_, state, err := m.e.store.Version(m.e.ctx, m.key(room), v.ID)
+		require.NoError(t, err)
+		require.Equal(t, d.state[v.ID], string(state))
 	}
 }

@@ -32,6 +32,9 @@ func RunRooms(t *testing.T, open Open) {
 		{"size counts keys and values", testRoomSize},
 		{"alarm is set, moved and cleared", testAlarm},
 		{"alarms are ordered and bounded", testAlarms},
+		{"delivery is set, moved and cleared", exchanging(testAlarm)},
+		{"deliveries are ordered and bounded", exchanging(testAlarms)},
+		{"deliveries and alarms are apart", testDeliveriesApart},
 		{"invalid arguments are refused whole", testRoomInvalid},
 		{"quarantine takes a room out of service", testRoomQuarantine},
 		{"done contexts are respected", testRoomContext},
@@ -41,7 +44,9 @@ func RunRooms(t *testing.T, open Open) {
 		{"concurrent writers and readers", testRoomsConcurrent},
 		{"alarms are seen by whoever set them", testAlarmsConcurrent},
 		{"repeating after an unknown outcome is right", testRoomFaults},
+		{"deliveries are seen by whoever set them", exchanging(testAlarmsConcurrent)},
 		{"behaves as the model", testRoomModel},
+		{"behaves as the model, in deliveries", exchanging(testRoomModel)},
 	} {
 		t.Run(rule.name, func(t *testing.T) {
 			e := newEnv(t, open)

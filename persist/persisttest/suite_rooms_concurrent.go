@@ -61,7 +61,7 @@ func testRoomDocuments(e *env) {
 		require.Equal(e, "b=2", e.roomText(k, storage))
 		require.NoError(e, q.Release(e.ctx, k))
 	}
-	require.NoError(e, e.store.Delete(e.ctx, k))
+	require.NoError(e, e.store.Delete(e.ctx, k, nil))
 	e.reopen()
 	require.Equal(e, "b=2", e.roomText(k, storage))
 	require.Equal(e, "main/both@5", e.alarms(time.Time{}, 0))
