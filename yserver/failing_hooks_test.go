@@ -605,3 +605,17 @@ func TestWorkBesideARoom(t *testing.T) {
 	eventually(t, "the panic", func() bool { return k.Srv.Stats().HookPanics == 1 })
 	eventually(t, "the end of the rooms", func() bool { return k.Srv.Stats().Rooms == 0 })
 }
+
+// A hook that loads the room may ask for it, and is told that nobody is there.
+func TestOnLoadMayAskForItsRoom(t *testing.T) {
+	k := start(t, withDocument(yserver.Document{OnLoad: func(_ context.Context, room *yserver.Room) ([]byte, error) {
+		room.Broadcast(yserver.Text("hello"))
+		room.BroadcastCustomMessage("hello")
+		if n := len(room.Connections()); n > 0 || room.Connection("a") != nil {
+			return nil, errors.New("somebody is there")
+		}
+		return typed(1, 0, "hi"), nil
+	}}))
+	_, doc := k.join("/parties/main/r?_pk=a")
+	holds(t, doc, 1, 2)
+}

@@ -244,6 +244,55 @@ func TestBatchesAreCountedAnewAfterHibernation(t *testing.T) {
 	require.Zero(t, k.Srv.Stats().RoomPanics)
 }
 
+// A room does not fall asleep over what it owes to somebody.
+func TestNobodyIsForgottenOverHibernation(t *testing.T) {
+	t.Run("who asks for nothing", func(t *testing.T) {
+		k := start(t, withHibernateAfter(time.Millisecond))
+		silent := k.dial("/parties/main/r?_pk=silent")
+		silent.frame(protocol.SyncStep1)
+		a, _ := k.join("/parties/main/r?_pk=a")
+		a.update(typed(1, 0, "x"))
+		silent.frame(protocol.SyncUpdate)
+		require.Zero(t, k.Srv.Stats().RoomPanics)
+	})
+	t.Run("presence that was merged", func(t *testing.T) {
+		k := start(t, withHibernateAfter(time.Millisecond), withDocument(yserver.Document{AwarenessInterval: 2 * quiet}))
+		a, _ := k.join("/parties/main/r?_pk=a")
+		a.presence(1, 1, `{"n":1}`)
+		require.Contains(t, string(a.awareness()), `{"n":1}`)
+		a.presence(1, 2, `{"n":2}`)
+		require.Contains(t, string(a.awareness()), `{"n":2}`)
+		k.asleep("r")
+	})
+}
+
+// A room that is asked again and again is in use, with or without connections.
+func TestRequestsKeepTheLiveValue(t *testing.T) {
+	const lives = 400 * time.Millisecond
+	for name, connected := range map[string]bool{"hibernation": true, "unloading": false} {
+		t.Run(name, func(t *testing.T) {
+			s := &script{}
+			k := start(t, withScript(s), withHibernateAfter(lives), func(_ *yserver.Config, p *yserver.Party) { p.UnloadAfter = lives })
+			if connected {
+				k.dial("/parties/main/r?_pk=a")
+			}
+			longest := time.Duration(0)
+			begun, last := time.Now(), time.Now()
+			for time.Since(begun) < 5*lives/2 {
+				k.do("GET", "/parties/main/r", "")
+				longest, last = max(longest, time.Since(last)), time.Now()
+				time.Sleep(10 * time.Millisecond)
+			}
+			if longest > lives/2 {
+				t.Skip("this machine is too busy to ask often enough")
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			require.Equal(t, 1, s.values)
+		})
+	}
+}
+
 // awareness returns the next awareness frame.
 func (w *wire) awareness() []byte {
 	w.t.Helper()

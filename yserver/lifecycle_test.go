@@ -360,6 +360,7 @@ func TestCloses(t *testing.T) {
 	})
 	t.Run("a message over the limit is an error, then a close", func(t *testing.T) {
 		s, _, a := connect(t, func(_ *yserver.Config, p *yserver.Party) { p.Limits.Message = 100 })
+		set(s, &s.fault, func(context.Context, *yserver.Connection, error) { panic("OnClose comes all the same") })
 		a.send(bytes.Repeat([]byte{1}, 101))
 		a.expectClose(1009)
 		events := s.await(t, 2)
