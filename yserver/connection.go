@@ -96,8 +96,8 @@ func (c *Connection) Send(p Payload) {
 	}
 }
 
-// Close ends the connection with a close code and a reason of at most 123
-// bytes. It returns at once. Before OnConnect it does nothing: a hook refuses a
+// Close ends the connection with a close code, 1011 in place of one that may not
+// be sent, and a reason of at most 123 bytes. It returns at once. Before OnConnect it does nothing: a hook refuses a
 // connection by its error.
 func (c *Connection) Close(code int, reason string) {
 	if p := c.peer.Load(); p != nil {

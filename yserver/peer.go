@@ -233,7 +233,7 @@ func (p *peer) closeLocked(code int, reason string) {
 		return
 	}
 	p.ours = true
-	p.end = closeInfo{code: code, reason: closeReason(reason)}
+	p.end = closeInfo{code: closeCode(code), reason: closeReason(reason)}
 	if code == closeTryLater {
 		p.out.drop(func(f *frame) bool { return f.kind != kindControl })
 	}

@@ -44,7 +44,7 @@ func TestServerCloses(t *testing.T) {
 		ce := closeError(t, err)
 		require.Equal(t, tc.seen, ce.Code)
 		require.Equal(t, closeReason(tc.reason), ce.Text)
-		require.Equal(t, closeInfo{tc.code, closeReason(tc.reason), true}, await(t, c.room.ends))
+		require.Equal(t, closeInfo{tc.seen, closeReason(tc.reason), true}, await(t, c.room.ends))
 		require.Zero(t, c.peer.queued())
 	}
 }

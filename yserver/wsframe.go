@@ -69,13 +69,21 @@ func appendCloseFrame(dst []byte, code int, reason string) []byte {
 	if code == closeNoStatus {
 		return appendFrameHeader(dst, opClose, 0)
 	}
-	if code < closeNormal || code > 4999 || code == closeAbnormal || code == 1004 || code == 1015 {
-		code = closeInternalError
-	}
-	reason = closeReason(reason)
+	code, reason = closeCode(code), closeReason(reason)
 	dst = appendFrameHeader(dst, opClose, 2+len(reason))
 	dst = binary.BigEndian.AppendUint16(dst, uint16(code))
 	return append(dst, reason...)
+}
+
+// closeCode returns the code that is sent for one that may not be.
+func closeCode(code int) int {
+	if code == closeNoStatus {
+		return code
+	}
+	if code < closeNormal || code > 4999 || code == closeAbnormal || code == 1004 || code == 1015 {
+		return closeInternalError
+	}
+	return code
 }
 
 func closeReason(reason string) string {
