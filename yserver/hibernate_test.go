@@ -1,11 +1,14 @@
 package yserver_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -328,11 +331,39 @@ func TestHeartbeatsKeepTheRoomWithoutItsDocument(t *testing.T) {
 
 	release := store.hold()
 	defer release()
-	y.update(typed(1, 5, "x"))
-	y.silence()
+	applied := make(chan error, 1)
+	go func() { applied <- k.room("r").Apply(context.Background(), typed(2, 0, "x")) }()
+	select {
+	case err := <-applied:
+		t.Fatalf("stored before it is stored: %v", err)
+	case <-time.After(quiet):
+	}
 	release()
+	require.NoError(t, receive(t, applied))
 	y.frame(protocol.SyncUpdate)
-	holds(t, k.stored("r"), 1, 6)
+	holds(t, k.stored("r"), 2, 1)
+}
+
+// slowHijack takes its time to give up the connection.
+type slowHijack struct{ http.ResponseWriter }
+
+func (w slowHijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	time.Sleep(quiet)
+	return http.NewResponseController(w.ResponseWriter).Hijack()
+}
+
+// A document that was there before the upgrade may be gone after it.
+func TestUpgradeThatTakesLongerThanTheDocumentStays(t *testing.T) {
+	k := start(t, withHibernateAfter(time.Millisecond))
+	slow := k.in(t)
+	slow.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		k.Srv.ServeHTTP(slowHijack{w}, r)
+	}))
+	t.Cleanup(slow.http.Close)
+	require.NoError(t, k.room("r").Apply(t.Context(), typed(1, 0, "hi")))
+	_, doc := slow.join("/parties/main/r?_pk=a")
+	holds(t, doc, 1, 2)
+	require.Zero(t, k.Srv.Stats().RoomPanics)
 }
 
 // failingRooms is a store whose data of rooms cannot be read while it fails.
