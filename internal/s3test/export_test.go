@@ -20,7 +20,7 @@ func Broken(arg string) error {
 	if err != nil {
 		return err
 	}
-	s, err := newServer(path, []string{arg})
+	s, err := newServer(path, "http", []string{arg})
 	if err == nil {
 		err = s.remove()
 	}

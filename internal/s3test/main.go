@@ -19,7 +19,7 @@ func Main(m proc.TestingM) proc.TestingM { return shared.Main(m) }
 func Shared(tb testing.TB) *Server {
 	tb.Helper()
 	path := require(tb)
-	s, err := shared.Get(func() (*Server, error) { return newServer(path, nil) })
+	s, err := shared.Get(func() (*Server, error) { return newServer(path, "http", nil) })
 	if err != nil {
 		tb.Fatalf("start %s: %v", program, err)
 	}

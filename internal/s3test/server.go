@@ -1,6 +1,7 @@
 package s3test
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -37,6 +38,7 @@ const (
 type Server struct {
 	folder  *proc.Folder
 	path    string
+	scheme  string   // http or https
 	args    []string // for the server as a whole
 	port    int
 	process *proc.Process // nil while none runs
@@ -47,8 +49,20 @@ type Server struct {
 // program's, in front of those of its storage. It skips the test, or fails it, where the program is missing.
 func New(tb testing.TB, args ...string) *Server {
 	tb.Helper()
+	return start(tb, "http", args)
+}
+
+// NewTLS returns a started server as New does, with a certificate and its key, the names of files.
+func NewTLS(tb testing.TB, certificate, key string) *Server {
+	tb.Helper()
+	return start(tb, "https", []string{"--cert", certificate, "--key", key})
+}
+
+// start starts a server for a test.
+func start(tb testing.TB, scheme string, args []string) *Server {
+	tb.Helper()
 	path := require(tb)
-	s, err := newServer(path, args)
+	s, err := newServer(path, scheme, args)
 	if err != nil {
 		tb.Fatalf("start %s: %v", program, err)
 	}
@@ -89,12 +103,12 @@ func findProgram() (string, error) {
 }
 
 // newServer starts a server, with another port if somebody else was faster.
-func newServer(path string, args []string) (*Server, error) {
+func newServer(path, scheme string, args []string) (*Server, error) {
 	folder, err := proc.NewFolder("yserverd-s3")
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{folder: folder, path: path, args: args}
+	s := &Server{folder: folder, path: path, scheme: scheme, args: args}
 	if err = os.Mkdir(s.data(), 0o700); err == nil {
 		err = s.startSomewhere()
 	}
@@ -141,10 +155,13 @@ func (s *Server) Start() error {
 
 // awaitReady polls, since a process cannot say otherwise that it is ready.
 func (s *Server) awaitReady() error {
-	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // the certificate is its users' matter
+	}}
 	late := time.After(startTimeout)
 	for {
-		resp, err := client.Get("http://" + s.Address() + health)
+		resp, err := client.Get(s.scheme + "://" + s.Address() + health)
 		if err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {

@@ -128,6 +128,14 @@ func testNoOverwrite(e *env) {
 		require.NotErrorIs(e, err, persist.ErrUnavailable, "repeating it does not help")
 	}
 	require.Equal(e, "first", e.get("a"))
+
+	// A server may refuse before it has read what is put.
+	large := noise(9<<20, 1)
+	for range 3 {
+		require.NoError(e, e.b.Put(e.ctx, "large", large))
+		require.ErrorIs(e, e.b.Put(e.ctx, "large", large[1:]), object.ErrExists)
+		require.Equal(e, "first", e.get("a"), "the answers are those to the questions")
+	}
 }
 
 func testConcurrentPuts(e *env) {
