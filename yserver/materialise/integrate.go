@@ -1,8 +1,6 @@
 package materialise
 
 import (
-	"slices"
-
 	"github.com/yserverd/yserverd/protocol/lib0"
 	"github.com/yserverd/yserverd/protocol/update"
 )
@@ -66,7 +64,50 @@ func (l *loader) neighbours(it *item) (left, right *item) {
 		it.parent, it.key = from.parent, from.key
 		it.flags = it.flags&^hasKey | from.flags&hasKey
 	}
+	if l.inverted {
+		left = l.forged(it, left, right)
+	}
 	return left, right
+}
+
+func (it *item) invertedOrigins() bool {
+	return it.has(hasOrigin) && it.has(hasRight) && it.origin.Client == it.right0.Client && it.right0.Clock <= it.origin.Clock
+}
+
+// forged follows Yjs where the right origin of an item lies before its origin. When both are in one item that was not cut so
+// far, Yjs cuts it behind the origin, takes the part before that for the left neighbour, and then cuts this very part at the
+// right origin: so the left neighbour ends there.
+func (l *loader) forged(it, left, right *item) *item {
+	if it.invertedOrigins() && !left.has(isGC) && !right.has(isGC) {
+		p := l.peers[it.origin.Client]
+		whole := !p.hasCut(right.id.Clock)
+		for i := l.position(it.right0) + 1; whole && i < len(p.pieces) && p.pieces[i].id.Clock <= it.origin.Clock; i++ {
+			whole = !p.hasCut(p.pieces[i].id.Clock) && l.budget.step() == nil
+		}
+		if whole {
+			left = p.pieces[l.position(it.right0)-1]
+		}
+	}
+	l.peers[it.id.Client].noteCut(it.id.Clock)
+	if it.has(hasOrigin) {
+		l.peers[it.origin.Client].noteCut(it.origin.Clock + 1)
+	}
+	if it.has(hasRight) {
+		l.peers[it.right0.Client].noteCut(it.right0.Clock)
+	}
+	return left
+}
+
+func (p *peer) hasCut(clock uint64) bool {
+	_, ok := p.made[clock]
+	return ok
+}
+
+func (p *peer) noteCut(clock uint64) {
+	if p.made == nil {
+		p.made = make(map[uint64]struct{})
+	}
+	p.made[clock] = struct{}{}
 }
 
 // scan finds the left neighbour among items that were put at the same place at the same time. Rule by rule it is that of
@@ -241,17 +282,7 @@ func (l *loader) deleteAll() error {
 		if p == nil || d.from >= p.end {
 			continue
 		}
-		first := l.find(update.ID{Client: d.client, Clock: d.from})
-		i, _ := slices.BinarySearchFunc(p.pieces, first.id.Clock, func(it *item, clock uint64) int {
-			switch {
-			case it.id.Clock < clock:
-				return -1
-			case it.id.Clock > clock:
-				return 1
-			}
-			return 0
-		})
-		for ; i < len(p.pieces) && p.pieces[i].id.Clock < d.to; i++ {
+		for i := l.position(update.ID{Client: d.client, Clock: d.from}); i < len(p.pieces) && p.pieces[i].id.Clock < d.to; i++ {
 			if err := l.budget.step(); err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/yserverd/yserverd/protocol/lib0"
 	"github.com/yserverd/yserverd/protocol/update"
 )
 
@@ -34,6 +35,9 @@ func (d *Document) AllJSON(ctx context.Context) (text []byte, err error) {
 		o.quoted(r.Name)
 		o.raw(":")
 		d.writeJSON(o, n, kind, 0)
+		if o.err != nil {
+			return nil, at(o.err, r.Name)
+		}
 	}
 	o.raw("}")
 	return o.buf, o.err
@@ -54,7 +58,7 @@ func (d *Document) render(ctx context.Context, root string, kind Kind, fn func(o
 		o.err = ctx.Err()
 	}
 	if o.err != nil {
-		return nil, o.err
+		return nil, at(o.err, root)
 	}
 	return o.buf, nil
 }
@@ -153,6 +157,8 @@ func unitValue(kind update.Kind, body []byte) any {
 		return readJSON(body)
 	case update.Binary:
 		return body
+	case update.Format: // as the value of a key, which only a forged update has
+		return lib0.Undefined{}
 	default:
 		return string(body)
 	}

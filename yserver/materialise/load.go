@@ -21,8 +21,9 @@ type peer struct {
 	busy   bool    // something of it waits on the stack
 	dead   bool    // nothing more of it can be integrated
 	cuts   []uint64
-	pieces []*item // in the order of clocks
-	total  uint64  // of clocks in pieces
+	pieces []*item             // in the order of clocks
+	made   map[uint64]struct{} // with loader.inverted: the clocks at which Yjs has cut by now, and where structs begin
+	total  uint64              // of clocks in pieces
 }
 
 // loader reads a state and integrates it.
@@ -33,8 +34,11 @@ type loader struct {
 	deletes []span
 	items   int
 	scans   uint32
-	slab    []item
-	budget  budget
+	// inverted: an item has its right origin before its origin. Only forged updates do, and then it matters which cuts Yjs has
+	// made when it comes to the item.
+	inverted bool
+	slab     []item
+	budget   budget
 }
 
 // span is a range of clocks of a client.
@@ -190,6 +194,7 @@ func (l *loader) place(it *item, s *update.Struct) {
 		it.flags |= hasRight
 	}
 	if it.flags != 0 {
+		l.inverted = l.inverted || it.invertedOrigins()
 		return
 	}
 	if s.Info&update.HasParentSub != 0 {
@@ -363,11 +368,13 @@ func (l *loader) pieces(p *peer, it *item, cuts []uint64) error {
 }
 
 // find returns the piece that holds an id, which must be integrated.
-func (l *loader) find(id update.ID) *item {
-	p := l.peers[id.Client]
-	i, ok := slices.BinarySearchFunc(p.pieces, id.Clock, func(it *item, clock uint64) int { return cmp.Compare(it.id.Clock, clock) })
+func (l *loader) find(id update.ID) *item { return l.peers[id.Client].pieces[l.position(id)] }
+
+// position returns the index of that piece among those of its client.
+func (l *loader) position(id update.ID) int {
+	i, ok := slices.BinarySearchFunc(l.peers[id.Client].pieces, id.Clock, func(it *item, clock uint64) int { return cmp.Compare(it.id.Clock, clock) })
 	if !ok {
 		i--
 	}
-	return p.pieces[i]
+	return i
 }

@@ -81,7 +81,9 @@ func (d *Document) writeChildren(o *output, n *node, depth int) {
 			continue
 		}
 		it.units(func(body []byte) bool {
-			d.writeString(o, it, body, depth)
+			if o.child(it, body) {
+				d.writeString(o, it, body, depth)
+			}
 			return o.ok()
 		})
 	}
@@ -97,6 +99,18 @@ func (d *Document) writeString(o *output, it *item, body []byte, depth int) {
 	default:
 		o.text(unitValue(it.kind, body))
 	}
+}
+
+// child reports whether a value has a toString, and fails if not.
+func (o *output) child(it *item, body []byte) bool {
+	if it.kind == update.Type || it.kind == update.Doc {
+		return true
+	}
+	if v := unitValue(it.kind, body); v == nil || isUndefined(v) {
+		o.fail(&UnsupportedError{What: "a null among the children of an XML type, on which Yjs throws"})
+		return false
+	}
+	return true
 }
 
 // writeFormatted writes a run of an XML text: its formats are elements around it, their values the attributes.
