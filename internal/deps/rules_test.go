@@ -48,7 +48,11 @@ var edges = []edge{
 		reason: "rooms speak the wire and use values; they declare the interfaces that adapters fill",
 	},
 	{
-		from: "cmd/yserverd", may: []string{"cmd/yserverd/internal/...", "protocol/...", "persist/...", "gate", "yserver"},
+		from: "yserver/materialise", may: []string{"protocol/..."},
+		reason: "whoever reads or makes a state needs the wire alone; rooms declare the interface that it fills",
+	},
+	{
+		from: "cmd/yserverd", may: []string{"cmd/yserverd/internal/...", "protocol/...", "persist/...", "gate", "yserver", "yserver/materialise"},
 		reason: "the command wires what production has: no fixture, no test helper",
 	},
 	{
