@@ -22,22 +22,33 @@ import (
 	"github.com/yserverd/yserverd/persist/s3"
 )
 
-// calls are all that a bucket is asked.
-func calls(b object.Bucket) map[string]func(context.Context) error {
-	return map[string]func(context.Context) error{
-		"put":    func(ctx context.Context) error { return b.Put(ctx, "new", []byte("x")) },
-		"get":    func(ctx context.Context) error { _, err := b.Get(ctx, "a", most); return err },
-		"delete": func(ctx context.Context) error { return b.Delete(ctx, []string{"a"}) },
-		"list":   func(ctx context.Context) error { _, err := b.List(ctx, "", "", 0); return err },
-		"check":  b.Check,
+// askAll asks a bucket everything at once, and returns how each call failed.
+func askAll(ctx context.Context, b object.Bucket) map[string]error {
+	errs := make(map[string]error)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for op, call := range map[string]func() error{
+		"put":    func() error { return b.Put(ctx, "new", []byte("x")) },
+		"get":    func() error { _, err := b.Get(ctx, "a", most); return err },
+		"delete": func() error { return b.Delete(ctx, []string{"a"}) },
+		"list":   func() error { _, err := b.List(ctx, "", "", 0); return err },
+		"check":  func() error { return b.Check(ctx) },
+	} {
+		wg.Go(func() {
+			err := call()
+			mu.Lock()
+			defer mu.Unlock()
+			errs[op] = err
+		})
 	}
+	wg.Wait()
+	return errs
 }
 
 // requireUnavailable requires that every call fails for a reason, without telling keys.
 func requireUnavailable(t *testing.T, o s3.Options, reason string) {
 	t.Helper()
-	for op, call := range calls(open(t, o)) {
-		err := call(t.Context())
+	for op, err := range askAll(t.Context(), open(t, o)) {
 		require.ErrorIs(t, err, persist.ErrUnavailable, op)
 		require.NotErrorIs(t, err, persist.ErrNotFound, op)
 		require.ErrorContains(t, err, reason, op)
