@@ -29,6 +29,7 @@ func TestServerCloses(t *testing.T) {
 		{4404, 4404, "no such room"},
 		{closeServiceRestart, closeServiceRestart, strings.Repeat("ü", 100)},
 		{closeNoStatus, closeNoStatus, ""},
+		{closeAbnormal, closeInternalError, "may not be sent"},
 	} {
 		st := newSite(t, socketConfig{})
 		c := st.dial()
