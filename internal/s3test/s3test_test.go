@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -77,7 +78,8 @@ func TestConditionalPutIsAtomic(t *testing.T) {
 		var wg sync.WaitGroup
 		for n := range 16 {
 			wg.Go(func() {
-				if put(t, c, bucket, name, string(rune('A'+n)), true) == nil {
+				// What takes a while to read is tested before another one is stored.
+				if put(t, c, bucket, name, strings.Repeat(string(rune('A'+n)), 1<<20), true) == nil {
 					stored.Add(1)
 				}
 			})

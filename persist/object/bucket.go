@@ -16,7 +16,7 @@ const MaxListLimit = 1000
 // MaxNameBytes bounds what a Bucket takes for a name. Object stores take 1024 with whatever prefix is put in front.
 const MaxNameBytes = 768
 
-// ErrExists: there is another object of that name.
+// ErrExists says that there is another object of that name.
 var ErrExists = errors.New("object exists with other content")
 
 // Bucket is what log stores need of an object store. Its methods may be called from any goroutine; arguments are only

@@ -89,16 +89,22 @@ func TestEncodeByMany(t *testing.T) {
 	wg.Wait()
 }
 
-// damaged requires an error that says so, and that decoding took next to no memory.
-func damaged(t *testing.T, stored []byte, sum [32]byte) error {
+// requireDamage requires an error with that in it, and that decoding took next to no memory.
+func requireDamage(t *testing.T, reason string, stored []byte, sum [32]byte) {
+	t.Helper()
+	require.ErrorContains(t, damage(t, stored, sum), reason)
+}
+
+// damage requires an error that says so, and that decoding took next to no memory.
+func damage(t *testing.T, stored []byte, sum [32]byte) error {
 	t.Helper()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	state, err := object.Decode(stored, sum, most)
 	runtime.ReadMemStats(&after)
 	require.ErrorIs(t, err, persist.ErrCorrupt)
-	var damage *object.DamageError
-	require.ErrorAs(t, err, &damage)
+	var typed *object.DamageError
+	require.ErrorAs(t, err, &typed)
 	require.Nil(t, state)
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(24<<20), "bytes allocated for %v", err)
 	return err
@@ -109,23 +115,22 @@ func TestEveryChangedByteIsSeen(t *testing.T) {
 	for i := range stored {
 		changed := bytes.Clone(stored)
 		changed[i] ^= 1
-		damaged(t, changed, sum)
+		requireDamage(t, "sum", changed, sum)
 		_, err := object.Decode(stored[:i], sum, most)
 		require.ErrorIs(t, err, persist.ErrCorrupt)
 	}
-	damaged(t, append(bytes.Clone(stored), 0), sum)
-	damaged(t, nil, sum)
+	requireDamage(t, "sum", append(bytes.Clone(stored), 0), sum)
+	requireDamage(t, "sum", nil, sum)
 }
 
 // TestSumComesFirst: bytes that would decode do not get that far.
 func TestSumComesFirst(t *testing.T) {
 	stored, sum := object.Encode(noise(1000))
 	other, _ := object.Encode([]byte("fine as well"))
-	err := damaged(t, other, sum)
-	require.ErrorContains(t, err, "sum")
+	requireDamage(t, "sum", other, sum)
 	bomb, _ := bomb(t)
-	require.ErrorContains(t, damaged(t, bomb, sum), "sum")
-	_, err = object.Decode(stored, sum, most)
+	requireDamage(t, "sum", bomb, sum)
+	_, err := object.Decode(stored, sum, most)
 	require.NoError(t, err)
 }
 
@@ -147,7 +152,7 @@ func bomb(t *testing.T) ([]byte, [32]byte) {
 func TestBombDoesNotGoOff(t *testing.T) {
 	stored, sum := bomb(t)
 	require.Less(t, len(stored), 1<<18)
-	damaged(t, stored, sum)
+	requireDamage(t, "does not decode", stored, sum)
 }
 
 // frame is a header with a window descriptor and a content size of eight bytes, and blocks.
@@ -192,7 +197,7 @@ func TestFramesThatLie(t *testing.T) {
 		"bytes behind the last":         {megabyte, 1000, append(rle(1000), "more"...), false},
 	} {
 		stored, sum := frame(row.window, row.size, row.blocks...)
-		err := damaged(t, stored, sum)
+		err := damage(t, stored, sum)
 		require.Equal(t, row.tooBig, errors.Is(err, object.ErrTooLarge), "%s: %v", name, err)
 	}
 }
@@ -202,7 +207,7 @@ func TestFramesThatAreNotOurs(t *testing.T) {
 	for _, stored := range [][]byte{
 		nil, []byte("no frame"), append(skippable, "skip"...), {0x28, 0xB5, 0x2F, 0xFD, 0x21, 0x07, 0x04, 0x01, 0, 0},
 	} {
-		damaged(t, stored, sha256.Sum256(stored))
+		requireDamage(t, "", stored, sha256.Sum256(stored))
 	}
 }
 

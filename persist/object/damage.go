@@ -6,8 +6,8 @@ import (
 	"github.com/yserverd/yserverd/persist"
 )
 
-// ErrTooLarge: an object, or what is in it, has more bytes than allowed. It comes in a *DamageError, since what was put
-// there was not: unless the limit has been lowered since.
+// ErrTooLarge says that an object, or what is in it, has more bytes than allowed. It comes in a *DamageError, since what
+// was put there was not too large: unless the limit has been lowered since.
 var ErrTooLarge = errors.New("too large")
 
 // DamageError says what is wrong with an object. It matches persist.ErrCorrupt.

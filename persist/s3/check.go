@@ -19,7 +19,7 @@ const (
 	most  = 1 << 10
 )
 
-// ErrUnconditional: the server overwrites objects that it was told not to. Check returns it.
+// ErrUnconditional says that the server overwrites objects that it was told not to. Check returns it.
 var ErrUnconditional = errors.New("the server does not honour conditional puts (If-None-Match: *), which keep one process " +
 	"from overwriting what another has stored: bring it up to date, or use another one")
 

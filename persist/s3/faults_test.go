@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/yserverd/yserverd/internal/s3test"
+	"github.com/yserverd/yserverd/internal/ytest"
 	"github.com/yserverd/yserverd/persist"
 	"github.com/yserverd/yserverd/persist/object"
 	"github.com/yserverd/yserverd/persist/object/objecttest"
@@ -195,4 +199,34 @@ func TestServerGoesAndComes(t *testing.T) {
 		require.Equal(t, "text", string(data))
 		require.NoError(t, b.Check(t.Context()))
 	}
+}
+
+// TestPoolOfDeadConnections: after one call has failed on connections that a network forgot, the next one makes its own.
+func TestPoolOfDeadConnections(t *testing.T) {
+	o := options(t)
+	proxy := ytest.StartProxy(t, o.Endpoint)
+	o.Endpoint, o.Timeout = proxy.Address(), faultTimeout
+	var connections atomic.Int64
+	b := open(t, o.WithDial(func(ctx context.Context, network, address string) (net.Conn, error) {
+		connections.Add(1)
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}))
+	require.NoError(t, b.Put(t.Context(), "a", []byte("text")))
+	for connections.Store(0); connections.Load() < 6; { // more than the tries of a call
+		var wg sync.WaitGroup
+		for range 32 {
+			wg.Go(func() {
+				if _, err := b.Get(t.Context(), "a", most); err != nil {
+					t.Errorf("get: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	proxy.Freeze()
+	if _, err := b.Get(t.Context(), "a", most); err != nil {
+		require.ErrorIs(t, err, persist.ErrUnavailable)
+	}
+	_, err := b.Get(t.Context(), "a", most)
+	require.NoError(t, err)
 }

@@ -28,8 +28,8 @@ func Example() {
 		if err != nil {
 			return err
 		}
-		defer folder.Remove()
-		return proc.Run(proc.Command{Path: "/bin/true", Log: filepath.Join(folder.Path, "log")})
+		err = proc.Run(proc.Command{Path: "/bin/true", Log: filepath.Join(folder.Path, "log")})
+		return errors.Join(err, folder.Remove())
 	}
 	// Output:
 }
