@@ -129,7 +129,7 @@ func (d *Document) describe(n *node) Root {
 			r.Kinds = []Kind{Array}
 		}
 	case xml && !s.types:
-		if r.Kinds = []Kind{Fragment, Element}; s.keys > 0 {
+		if r.Kinds = []Kind{Fragment, Element, Array}; s.keys > 0 {
 			r.Kinds = []Kind{Element}
 		}
 	case s.types || xml:

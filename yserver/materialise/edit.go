@@ -52,7 +52,10 @@ func edit(ctx context.Context, state []byte, opts EditOptions, fn func(*Tx) erro
 	if u == nil {
 		return nil, nil
 	}
-	return u, t.confirm(ctx, u)
+	if err := t.confirm(ctx, u); err != nil {
+		return nil, err
+	}
+	return u, nil
 }
 
 // confirm integrates the state together with the update anew and compares with what the edit meant: by our own code, by

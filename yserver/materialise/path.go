@@ -11,10 +11,18 @@ import (
 type Path struct {
 	Root  string
 	Steps []any
+	kind  Kind // of the root, with said
+	said  bool
 }
 
 // At returns the path of a root and what is inside of it.
-func At(root string, steps ...any) Path { return Path{root, steps} }
+func At(root string, steps ...any) Path { return Path{Root: root, Steps: steps} }
+
+// As says of which kind the root is, where its content does not tell. Kind Unknown says nothing.
+func (p Path) As(kind Kind) Path {
+	p.kind, p.said = kind, kind != Unknown
+	return p
+}
 
 // String returns the path as it is shown in errors.
 func (p Path) String() string {
@@ -37,18 +45,30 @@ func (t *Tx) find(p Path, kinds ...Kind) (*node, error) {
 	}
 	is := []Kind{n.kind}
 	if n.kind == Unknown {
-		if is = t.doc.describe(n).Kinds; is == nil {
-			if s := look(n); s.length == 0 && s.keys == 0 {
-				return n, nil
-			}
-		}
+		is = t.kindsOf(p, n)
 	}
-	for _, k := range kinds {
-		if slices.Contains(is, k) {
-			return n, nil
-		}
+	if is != nil && !slices.ContainsFunc(kinds, func(k Kind) bool { return slices.Contains(is, k) }) {
+		return nil, fmt.Errorf("path %v is of kind %v, not %v: %w", p, is, kinds, ErrPath)
 	}
-	return nil, fmt.Errorf("path %v is of kind %v, not %v: %w", p, is, kinds, ErrPath)
+	return n, nil
+}
+
+// kindsOf returns the kinds that a root may be edited as, nil for any. One with keys alone is a map, unless the path says
+// that these are the attributes of another kind.
+func (t *Tx) kindsOf(p Path, n *node) []Kind {
+	if p.said {
+		return []Kind{p.kind}
+	}
+	r := t.doc.describe(n)
+	switch {
+	case r.Length == 0 && r.Keys == 0:
+		return nil
+	case len(r.Kinds) == 0:
+		return []Kind{Unknown}
+	case r.Kinds[0] == Map:
+		return r.Kinds[:1]
+	}
+	return r.Kinds
 }
 
 // step returns the item of a type inside another.

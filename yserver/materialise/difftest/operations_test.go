@@ -12,6 +12,7 @@ import (
 type operation struct {
 	Op         string
 	Root       string
+	Kind       string
 	Path       []any
 	Index      uint64
 	Length     uint64
@@ -40,7 +41,11 @@ func applyOperations(ctx context.Context, state, text []byte) ([]byte, error) {
 }
 
 func (op *operation) apply(tx *materialise.Tx) error {
-	at := materialise.At(op.Root)
+	kind, err := materialise.ParseKind(op.Kind)
+	if err != nil {
+		return err
+	}
+	at := materialise.At(op.Root).As(kind)
 	for _, step := range op.Path {
 		if n, ok := step.(float64); ok {
 			step = int(n)
