@@ -11,42 +11,8 @@ import (
 	engine "github.com/cockroachdb/pebble/v2"
 
 	"github.com/yserverd/yserverd/persist"
+	"github.com/yserverd/yserverd/persist/object"
 )
-
-// Delete implements persist's contract: it sets the tombstone and raises the
-// epoch. Log and snapshot stay until they are purged.
-func (s *Store) Delete(ctx context.Context, k persist.Key) error {
-	if err := s.enter(); err != nil {
-		return err
-	}
-	defer s.leave()
-	if err := s.begin(ctx); err != nil {
-		return fmt.Errorf("delete: %w", err)
-	}
-	e, err := s.head(k)
-	if err == nil && e.state.id == 0 {
-		err = persist.ErrNotFound
-	}
-	if err != nil {
-		s.end()
-		return fmt.Errorf("delete: %w", err)
-	}
-	if e.state.deleted != 0 {
-		s.end()
-		// The tombstone may be that of a call whose outcome is unknown.
-		return s.settled(ctx, k)
-	}
-	e.state.deleted = toMillis(s.opts.Now())
-	e.state.epoch++
-	b := s.db.NewBatch()
-	s.ticket++
-	ticket := s.ticket
-	s.putHead(b, e, ticket)
-	if err := s.wait(ctx, s.queue(b, ticket)); err != nil {
-		return fmt.Errorf("delete: %w", err)
-	}
-	return nil
-}
 
 // List implements persist's contract. It reads only the heads of the page.
 func (s *Store) List(ctx context.Context, party, prefix, cursor string, limit int) (page []persist.Info, next string, err error) {
@@ -130,10 +96,11 @@ type Record struct {
 
 // Records returns everything that is stored of a document and of the room of the
 // same key, byte for byte and unchecked, in the layout of the package comment:
-// head, quarantine mark, name, pieces of snapshots, rows; then the room's alarm,
-// its quarantine mark, its values, and its place in the index of alarms. It is
-// how what is quarantined or deleted can be exported and examined. A record is valid until the next one. An error ends the
-// sequence.
+// head, quarantine mark, name, dead client ids, pieces, rows, versions and the
+// objects that are or were named; then the room's quarantine mark, its values, its
+// times and their places in the indexes. It is how what is quarantined or deleted
+// can be exported and examined. A record is valid until the next one. An error
+// ends the sequence.
 func (s *Store) Records(ctx context.Context, k persist.Key) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		err := s.records(ctx, k, func(r Record) bool { return yield(r, nil) })
@@ -189,23 +156,28 @@ func (s *Store) recordRanges(k persist.Key) [][2][]byte {
 	markKey := appendNameKey(nil, kindQuarantine, k)
 	ranges := [][2][]byte{only(headKey), only(markKey)}
 	if id := s.numberOf(headKey); id != 0 {
-		nameKey := appendNumberKey(nil, id)
-		ranges = append(ranges,
-			only(nameKey),
-			[2][]byte{appendPieceKey(nil, id, 0, 0), appendPieceKey(nil, id+1, 0, 0)},
-			[2][]byte{appendRowKey(nil, id, 0), appendRowKey(nil, id+1, 0)})
+		for _, kind := range [...]byte{kindName, kindDead, kindPiece, kindRow, kindVersion, kindVersionID} {
+			lower, upper := numberBounds(kind, id)
+			ranges = append(ranges, [2][]byte{lower, upper})
+		}
 	}
-	alarmKey := appendNameKey(nil, kindAlarm, k)
-	roomMarkKey := appendNameKey(nil, kindRoomQuarantine, k)
+	for _, kind := range [...]byte{kindNamed, kindSuperseded} {
+		objects := appendObjectKey(nil, kind, object.DocumentPrefix(s.uuid, k))
+		ranges = append(ranges, [2][]byte{objects, prefixEnd(objects)})
+	}
 	values := appendNameKey(nil, kindValue, k)
-	ranges = append(ranges, only(alarmKey), only(roomMarkKey), [2][]byte{values, prefixEnd(values)})
-	var alarm uint64
-	found, err := s.read(alarmKey, func(value []byte) (err error) {
-		alarm, err = parseAlarm(alarmKey, value)
-		return err
-	})
-	if found && err == nil {
-		ranges = append(ranges, only(appendAlarmTimeKey(nil, alarm, k)))
+	ranges = append(ranges, only(appendNameKey(nil, kindRoomQuarantine, k)), [2][]byte{values, prefixEnd(values)})
+	for _, t := range [...]*roomTimes{&s.alarmTimes, &s.deliveryTimes} {
+		key := appendNameKey(nil, t.record, k)
+		ranges = append(ranges, only(key))
+		var ms uint64
+		found, err := s.read(key, func(value []byte) (err error) {
+			ms, err = parseTime(key, value)
+			return err
+		})
+		if found && err == nil {
+			ranges = append(ranges, only(appendTimeKey(nil, t.index, ms, k)))
+		}
 	}
 	return ranges
 }
@@ -225,7 +197,7 @@ func (s *Store) numberOf(headKey []byte) (id uint64) {
 		return nil
 	})
 	own := false
-	nameKey := appendNumberKey(nil, id)
+	nameKey := appendNumberKey(nil, kindName, id)
 	_, _ = s.read(nameKey, func(value []byte) error {
 		name, err := parseRecord(nameKey, value)
 		own = err == nil && bytes.Equal(name, headKey)

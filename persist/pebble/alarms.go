@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	engine "github.com/cockroachdb/pebble/v2"
@@ -30,7 +31,7 @@ func (f *alarmFloor) get() (ms, changes uint64) {
 	return f.ms, f.changes
 }
 
-// set notes an alarm, before it can be read and after Store.alarmed tells of its
+// set notes an alarm, before it can be read and after roomTimes.changed tells of its
 // commit.
 func (f *alarmFloor) set(ms uint64) {
 	f.mu.Lock()
@@ -49,36 +50,64 @@ func (f *alarmFloor) raise(ms, changes uint64) {
 	}
 }
 
+// roomTimes is one of the times that rooms have, of all of them.
+type roomTimes struct {
+	record, index byte   // kinds of keys
+	what          string // it is, for people
+
+	changed atomic.Uint64 // ticket of the last commit that changed one
+	floor   alarmFloor
+}
+
+// note notes what a commit does, before it is queued.
+func (t *roomTimes) note(c *changedTimes, ticket uint64) {
+	if c.some {
+		t.changed.Store(ticket)
+	}
+	if c.set {
+		t.floor.set(c.earliest)
+	}
+}
+
 // Alarm implements persist's contract.
-func (s *Store) Alarm(ctx context.Context, k persist.Key) (at time.Time, err error) {
+func (s *Store) Alarm(ctx context.Context, k persist.Key) (time.Time, error) {
+	return s.timeOf(ctx, &s.alarmTimes, k)
+}
+
+// Delivery implements persist's contract.
+func (s *Store) Delivery(ctx context.Context, k persist.Key) (time.Time, error) {
+	return s.timeOf(ctx, &s.deliveryTimes, k)
+}
+
+func (s *Store) timeOf(ctx context.Context, t *roomTimes, k persist.Key) (at time.Time, err error) {
 	if err := s.enter(); err != nil {
 		return time.Time{}, err
 	}
 	defer s.leave()
 	if err := k.Validate(); err != nil {
-		return time.Time{}, fmt.Errorf("alarm: %w", err)
+		return time.Time{}, fmt.Errorf("%s: %w", t.what, err)
 	}
-	key := appendNameKey(nil, kindAlarm, k)
+	key := appendNameKey(nil, t.record, k)
 	err = s.viewRoom(ctx, k, key, append(bytes.Clone(key), 0), func(it *engine.Iterator) error {
 		if !it.First() {
 			if err := it.Error(); err != nil {
-				return s.unreadableRoom(k, "alarm", err)
+				return s.unreadableRoom(k, t.what, err)
 			}
 			return nil
 		}
 		value, err := it.ValueAndErr()
 		var ms uint64
 		if err == nil {
-			ms, err = parseAlarm(key, value)
+			ms, err = parseTime(key, value)
 		}
 		if err != nil {
-			return s.unreadableRoom(k, "alarm", err)
+			return s.unreadableRoom(k, t.what, err)
 		}
 		at = alarmTime(ms)
 		return nil
 	})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("alarm: %w", err)
+		return time.Time{}, fmt.Errorf("%s: %w", t.what, err)
 	}
 	return at, nil
 }
@@ -89,39 +118,48 @@ func alarmTime(ms uint64) time.Time { return time.UnixMilli(int64(ms)).UTC() }
 // that it returns. An entry that does not verify quarantines its room and is
 // passed over; a damaged block, which may hold many, makes it read the alarms of
 // all rooms instead.
-func (s *Store) Alarms(ctx context.Context, before time.Time, limit int) (alarms []persist.RoomAlarm, err error) {
+func (s *Store) Alarms(ctx context.Context, before time.Time, limit int) ([]persist.RoomAlarm, error) {
+	return s.timesBefore(ctx, &s.alarmTimes, before, limit)
+}
+
+// Deliveries implements persist's contract, as Alarms does.
+func (s *Store) Deliveries(ctx context.Context, before time.Time, limit int) ([]persist.RoomAlarm, error) {
+	return s.timesBefore(ctx, &s.deliveryTimes, before, limit)
+}
+
+func (s *Store) timesBefore(ctx context.Context, t *roomTimes, before time.Time, limit int) (due []persist.RoomAlarm, err error) {
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
 	defer s.leave()
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("alarms: %w", err)
+		return nil, fmt.Errorf("%ss: %w", t.what, err)
 	}
-	alarms, err = s.alarms(ctx, alarmBound(before), persist.RoomLimit(limit))
+	due, err = s.timesOfIndex(ctx, t, alarmBound(before), persist.RoomLimit(limit))
 	if engine.IsCorruptionError(err) {
-		alarms, err = s.alarmsOfRooms(ctx, alarmBound(before), persist.RoomLimit(limit))
+		due, err = s.timesOfRooms(ctx, t, alarmBound(before), persist.RoomLimit(limit))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("alarms: %w", err)
+		return nil, fmt.Errorf("%ss: %w", t.what, err)
 	}
-	return alarms, nil
+	return due, nil
 }
 
-// alarms reads the index up to a time.
-func (s *Store) alarms(ctx context.Context, before uint64, limit int) (alarms []persist.RoomAlarm, err error) {
-	from, changes := s.alarmFloor.get()
+// timesOfIndex reads the index up to a time.
+func (s *Store) timesOfIndex(ctx context.Context, t *roomTimes, before uint64, limit int) (alarms []persist.RoomAlarm, err error) {
+	from, changes := t.floor.get()
 	if from >= before {
 		return nil, nil
 	}
-	if err := s.await(ctx, &s.durable, s.alarmed.Load()); err != nil {
+	if err := s.await(ctx, &s.durable, t.changed.Load()); err != nil {
 		return nil, err
 	}
-	it, err := s.db.NewIter(&engine.IterOptions{LowerBound: appendAlarmTimePrefix(nil, from), UpperBound: appendAlarmTimePrefix(nil, before)})
+	it, err := s.db.NewIter(&engine.IterOptions{LowerBound: appendTimePrefix(nil, t.index, from), UpperBound: appendTimePrefix(nil, t.index, before)})
 	if err != nil {
 		return nil, err
 	}
 	defer closeIter(it, &err)
-	if err := s.await(ctx, &s.durable, s.alarmed.Load()); err != nil {
+	if err := s.await(ctx, &s.durable, t.changed.Load()); err != nil {
 		return nil, err
 	}
 	ok := it.First()
@@ -129,47 +167,47 @@ func (s *Store) alarms(ctx context.Context, before uint64, limit int) (alarms []
 		return nil, err
 	}
 	if !ok {
-		s.alarmFloor.raise(before, changes)
-	} else if ms, _, err := parseAlarmTimeKey(it.Key()); err == nil {
-		s.alarmFloor.raise(ms, changes)
+		t.floor.raise(before, changes)
+	} else if ms, _, err := parseTimeKey(t.index, it.Key()); err == nil {
+		t.floor.raise(ms, changes)
 	}
 	for ; ok && len(alarms) < limit; ok = it.Next() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if alarm, ok := s.alarmAt(it); ok {
+		if alarm, ok := s.timeAt(it, t); ok {
 			alarms = append(alarms, alarm)
 		}
 	}
 	return alarms, it.Error()
 }
 
-// alarmsOfRooms does without the index, of which a block is damaged: it reads the
-// alarms of all rooms.
-func (s *Store) alarmsOfRooms(ctx context.Context, before uint64, limit int) (alarms []persist.RoomAlarm, err error) {
-	it, err := s.db.NewIter(kindBounds(kindAlarm))
+// timesOfRooms does without the index, of which a block is damaged: it reads the
+// records of all rooms.
+func (s *Store) timesOfRooms(ctx context.Context, t *roomTimes, before uint64, limit int) (alarms []persist.RoomAlarm, err error) {
+	it, err := s.db.NewIter(kindBounds(t.record))
 	if err != nil {
 		return nil, err
 	}
 	defer closeIter(it, &err)
-	if err := s.await(ctx, &s.durable, s.alarmed.Load()); err != nil {
+	if err := s.await(ctx, &s.durable, t.changed.Load()); err != nil {
 		return nil, err
 	}
 	for ok := it.First(); ok; ok = it.Next() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		k, err := parseNameKey(kindAlarm, it.Key())
+		k, err := parseNameKey(t.record, it.Key())
 		if err != nil || s.quarantinedRooms.check(k) != nil {
 			continue
 		}
 		value, err := it.ValueAndErr()
 		var ms uint64
 		if err == nil {
-			ms, err = parseAlarm(it.Key(), value)
+			ms, err = parseTime(it.Key(), value)
 		}
 		if err != nil {
-			_ = s.unreadableRoom(k, "alarm", err)
+			_ = s.unreadableRoom(k, t.what, err)
 			continue
 		}
 		if ms < before {
@@ -203,10 +241,10 @@ func alarmBound(t time.Time) uint64 {
 	return uint64(max(ms, 0))
 }
 
-// alarmAt reads the entry of the index at the iterator. There is none if its
+// timeAt reads the entry of the index at the iterator. There is none if its
 // room cannot be served.
-func (s *Store) alarmAt(it *engine.Iterator) (persist.RoomAlarm, bool) {
-	ms, k, err := parseAlarmTimeKey(it.Key())
+func (s *Store) timeAt(it *engine.Iterator, t *roomTimes) (persist.RoomAlarm, bool) {
+	ms, k, err := parseTimeKey(t.index, it.Key())
 	if err != nil || s.quarantinedRooms.check(k) != nil {
 		return persist.RoomAlarm{}, false
 	}
@@ -215,7 +253,7 @@ func (s *Store) alarmAt(it *engine.Iterator) (persist.RoomAlarm, bool) {
 		_, err = parseRecord(it.Key(), value)
 	}
 	if err != nil {
-		_ = s.unreadableRoom(k, "alarm", err)
+		_ = s.unreadableRoom(k, t.what, err)
 		return persist.RoomAlarm{}, false
 	}
 	return persist.RoomAlarm{Key: k, At: alarmTime(ms)}, true

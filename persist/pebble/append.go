@@ -124,7 +124,7 @@ func (s *Store) appendOne(b *engine.Batch, a *persist.Append, ticket, now uint64
 func (s *Store) putName(b *engine.Batch, id uint64, k persist.Key) {
 	s.scratch = appendNameKey(s.scratch[:0], kindHead, k)
 	op := b.SetDeferred(1+8, len(s.scratch)+recordOverhead)
-	appendNumberKey(op.Key[:0], id)
+	appendNumberKey(op.Key[:0], kindName, id)
 	putRecord(op.Value, op.Key, s.scratch)
 	finish(op)
 }

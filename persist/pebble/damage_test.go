@@ -169,7 +169,7 @@ func requireOutOfService(tb testing.TB, s *pebble.Store, before []pebble.Record)
 		require.ErrorIs(tb, tryAppend(ctx, s, damaged, after, "x"), persist.ErrCorrupt)
 	}
 	require.ErrorIs(tb, s.Compact(ctx, damaged, 0, 6, []byte("x")), persist.ErrCorrupt)
-	require.ErrorIs(tb, s.Delete(ctx, damaged), persist.ErrCorrupt)
+	require.ErrorIs(tb, s.Delete(ctx, damaged, nil), persist.ErrCorrupt)
 	page, _, err := s.List(ctx, "main", "", "", 0)
 	require.NoError(tb, err)
 	require.Equal(tb, damaged, page[0].Key)

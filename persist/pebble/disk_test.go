@@ -185,7 +185,7 @@ func TestReadingGoesOnWithoutADisk(t *testing.T) {
 	require.ErrorIs(t, err, persist.ErrUnavailable)
 	_, err = s.LoadAfter(t.Context(), notes, 1)
 	require.ErrorIs(t, err, persist.ErrUnavailable)
-	require.ErrorIs(t, s.Delete(t.Context(), sound), persist.ErrUnavailable)
+	require.ErrorIs(t, s.Delete(t.Context(), sound, nil), persist.ErrUnavailable)
 	require.ErrorIs(t, s.Compact(t.Context(), sound, 0, 1, []byte("x")), persist.ErrUnavailable)
 
 	disk.fail(nil, nil)

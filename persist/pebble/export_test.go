@@ -86,13 +86,82 @@ func SampleHeads() []Head {
 		all = append(all, h)
 		h.deleted = 1 << 41
 		all = append(all, h)
-		h.snapSeq, h.snapID, h.snapBytes = h.seq, 1<<62, 1<<30
-		h.snapSum[31] = 0xff
+		h.snapSeq, h.snap = h.seq, place{id: 1 << 62, bytes: 1 << 30}
+		h.snap.sum[31] = 0xff
 		all = append(all, h)
 		h.deleted = 0
 		all = append(all, h)
+		h.first, h.dead = h.seq-1, true
+		all = append(all, h)
+		h.nameEpoch, h.nameSeq = 1<<40, 1<<63
+		h.snap.id, h.snap.objectBytes = 0, 1<<29
+		all = append(all, h)
 	}
 	return all
+}
+
+// HeadLimit is the most that an encoded head takes.
+const HeadLimit = maxHeadLen
+
+// DeadKey is the key of the dead client ids of a document.
+func (s *Store) DeadKey(k persist.Key) []byte {
+	return appendNumberKey(nil, kindDead, s.numberOf(HeadKey(k)))
+}
+
+// Dead is a record of dead client ids.
+func Dead(key []byte, dead []uint64) []byte { return appendRecord(nil, key, appendDead(nil, dead)) }
+
+// ParseDead is parseDead.
+func ParseDead(key, value []byte) ([]uint64, error) { return parseDead(key, value) }
+
+// Version is the record of a version.
+type Version = version
+
+// VersionKey is the key of a version.
+func VersionKey(id uint64, v *Version) []byte {
+	return appendVersionKey(nil, id, uint64(v.Created.UnixMilli()), v.ID)
+}
+
+// Append is the record of a version.
+func (v *version) Append(key []byte) []byte { return appendRecord(nil, key, appendVersion(nil, v)) }
+
+// ParseVersion is parseVersion.
+func ParseVersion(key, value []byte) (Version, error) { return parseVersion(key, value) }
+
+// SampleVersions are versions in pieces and in an object.
+func SampleVersions() []Version {
+	v := version{Version: persist.Version{ID: "a", Created: time.UnixMilli(0).UTC(), Bytes: 1}, place: place{id: 1, bytes: 1}}
+	w := version{
+		Version: persist.Version{
+			ID: "Az09_-", Name: "before", Author: "somebody", Automatic: true, Created: time.UnixMilli(1 << 41).UTC(),
+			Epoch: 1 << 40, Seq: 1 << 63, Bytes: 1 << 20,
+		},
+		place: place{bytes: 1 << 20, objectBytes: 1 << 19},
+	}
+	w.place.sum[0] = 0xff
+	return []Version{v, w}
+}
+
+// SinceKey is the key of an object in the index of the superseded.
+func SinceKey(ms uint64, name string) []byte { return appendSinceKey(nil, ms, name) }
+
+// ParseSinceKey is parseSinceKey.
+func ParseSinceKey(key []byte) (uint64, string, error) { return parseSinceKey(key) }
+
+// Downgrade turns the store into one of format 1.
+func (s *Store) Downgrade() error {
+	var id [16]byte
+	_, err := s.read(formatKey, func(value []byte) error {
+		copy(id[:], value[2:])
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	b := s.db.NewBatch()
+	_ = b.Set(formatKey, appendRecord(nil, formatKey, append([]byte{1}, id[:]...)), nil)
+	_ = b.DeleteRange([]byte{kindTombstone}, []byte{kindTombstone + 1}, nil)
+	return s.db.Apply(b, pebble.Sync)
 }
 
 // Row is a record of data at key.
@@ -120,7 +189,9 @@ func ParseKeys(key []byte) {
 	_, _ = rowKeySeq(key)
 	_, _ = pieceKeyIndex(key)
 	_, _, _ = parseWritingKey(key)
-	_, _, _ = parseAlarmTimeKey(key)
+	_, _, _ = parseTimeKey(kindAlarmTime, key)
+	_, _, _ = parseVersionKey(key)
+	_, _, _ = parseSinceKey(key)
 	_ = prefixEnd(key)
 }
 
@@ -139,13 +210,15 @@ func SpaceBounds(k persist.Key, r persist.RoomRange) (lower, upper []byte) { ret
 func AlarmKey(k persist.Key) []byte { return appendNameKey(nil, kindAlarm, k) }
 
 // AlarmTimeKey is the key of a room in the index of alarms.
-func AlarmTimeKey(ms uint64, k persist.Key) []byte { return appendAlarmTimeKey(nil, ms, k) }
+func AlarmTimeKey(ms uint64, k persist.Key) []byte { return appendTimeKey(nil, kindAlarmTime, ms, k) }
 
-// ParseAlarmTimeKey is parseAlarmTimeKey.
-func ParseAlarmTimeKey(key []byte) (uint64, persist.Key, error) { return parseAlarmTimeKey(key) }
+// ParseAlarmTimeKey is parseTimeKey for alarms.
+func ParseAlarmTimeKey(key []byte) (uint64, persist.Key, error) {
+	return parseTimeKey(kindAlarmTime, key)
+}
 
-// ParseAlarm is parseAlarm.
-func ParseAlarm(key, value []byte) (uint64, error) { return parseAlarm(key, value) }
+// ParseAlarm is parseTime.
+func ParseAlarm(key, value []byte) (uint64, error) { return parseTime(key, value) }
 
 // MaxPointDeletes is maxPointDeletes.
 const MaxPointDeletes = maxPointDeletes

@@ -21,6 +21,16 @@ const (
 	kindAlarm          = 'a'
 	kindAlarmTime      = 't'
 	kindRoomQuarantine = 'x'
+	kindDelivery       = 'b'
+	kindDeliveryTime   = 'u'
+
+	kindDead       = 'c'
+	kindVersion    = 'e'
+	kindVersionID  = 'i'
+	kindTombstone  = 'z'
+	kindNamed      = 'n'
+	kindSuperseded = 'o'
+	kindSince      = 'p'
 )
 
 // Lengths of the keys of fixed length, in bytes.
@@ -28,6 +38,7 @@ const (
 	rowKeyLen     = 1 + 8 + 8
 	pieceKeyLen   = 1 + 8 + 8 + 4
 	writingKeyLen = 1 + 8 + 8
+	versionKeyLen = 1 + 8 + 8 // and the version's id
 )
 
 var (
@@ -39,8 +50,8 @@ var (
 func nameKeyLen(k persist.Key) int { return 1 + len(k.Party) + 1 + len(k.Room) + 1 }
 
 // appendNameKey appends the key of a document's head (kindHead) or quarantine
-// mark (kindQuarantine), of a room's alarm (kindAlarm) or quarantine mark
-// (kindRoomQuarantine), or what the keys of its values (kindValue) begin with.
+// mark (kindQuarantine), of a room's alarm (kindAlarm), delivery (kindDelivery) or
+// quarantine mark (kindRoomQuarantine), or what the keys of its values (kindValue) begin with.
 func appendNameKey(dst []byte, kind byte, k persist.Key) []byte {
 	dst = appendRoomPrefix(dst, kind, k.Party, k.Room)
 	return append(dst, 0)
@@ -89,9 +100,56 @@ func prefixEnd(prefix []byte) []byte {
 	return nil
 }
 
-// appendNumberKey appends the key of the record that names a document.
-func appendNumberKey(dst []byte, id uint64) []byte {
-	return binary.BigEndian.AppendUint64(append(dst, kindName), id)
+// appendNumberKey appends the key of the record that names a document (kindName)
+// or of its dead client ids (kindDead), or what the keys of its versions begin
+// with (kindVersion, kindVersionID).
+func appendNumberKey(dst []byte, kind byte, id uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, kind), id)
+}
+
+// numberBounds are the bounds of what begins with such a key.
+func numberBounds(kind byte, id uint64) (lower, upper []byte) {
+	return appendNumberKey(nil, kind, id), appendNumberKey(nil, kind, id+1)
+}
+
+// appendVersionKey appends the key of a version, by its time.
+func appendVersionKey(dst []byte, id, created uint64, version string) []byte {
+	dst = binary.BigEndian.AppendUint64(appendNumberKey(dst, kindVersion, id), created)
+	return append(dst, version...)
+}
+
+// parseVersionKey is the reverse of appendVersionKey, for a document that the
+// caller knows.
+func parseVersionKey(key []byte) (created uint64, version string, err error) {
+	if len(key) <= versionKeyLen || key[0] != kindVersion || persist.ValidateVersionID(string(key[versionKeyLen:])) != nil {
+		return 0, "", errKey
+	}
+	return binary.BigEndian.Uint64(key[9:]), string(key[versionKeyLen:]), nil
+}
+
+// appendVersionIDKey appends the key that leads from the id of a version to its
+// time.
+func appendVersionIDKey(dst []byte, id uint64, version string) []byte {
+	return append(appendNumberKey(dst, kindVersionID, id), version...)
+}
+
+// appendObjectKey appends the key of an object that a row names (kindNamed) or
+// named until now (kindSuperseded).
+func appendObjectKey(dst []byte, kind byte, name string) []byte {
+	return append(append(dst, kind), name...)
+}
+
+// appendSinceKey appends the key of an object in the index of the superseded.
+func appendSinceKey(dst []byte, ms uint64, name string) []byte {
+	return append(appendTimePrefix(dst, kindSince, ms), name...)
+}
+
+// parseSinceKey is the reverse of appendSinceKey.
+func parseSinceKey(key []byte) (ms uint64, name string, err error) {
+	if len(key) <= 1+8 || key[0] != kindSince {
+		return 0, "", errKey
+	}
+	return binary.BigEndian.Uint64(key[1:]), string(key[1+8:]), nil
 }
 
 func appendRowKey(dst []byte, id uint64, seq persist.Seq) []byte {

@@ -29,24 +29,26 @@ func spaceBounds(k persist.Key, r persist.RoomRange) (lower, upper []byte) {
 	return lower, appendValueKey(upper, k, r.Space, r.To)
 }
 
-// alarmTimeKeyLen is the length of what appendAlarmTimeKey appends.
-func alarmTimeKeyLen(k persist.Key) int { return 8 + nameKeyLen(k) }
+// timeKeyLen is the length of what appendTimeKey appends.
+func timeKeyLen(k persist.Key) int { return 8 + nameKeyLen(k) }
 
-// appendAlarmTimeKey appends the key of a room in the index of alarms.
-func appendAlarmTimeKey(dst []byte, ms uint64, k persist.Key) []byte {
-	dst = appendAlarmTimePrefix(dst, ms)
+// appendTimeKey appends the key of a room in the index of alarms (kindAlarmTime)
+// or deliveries (kindDeliveryTime), or of a document in that of the tombstones
+// (kindTombstone).
+func appendTimeKey(dst []byte, kind byte, ms uint64, k persist.Key) []byte {
+	dst = appendTimePrefix(dst, kind, ms)
 	dst = append(append(dst, k.Party...), 0)
 	return append(append(dst, k.Room...), 0)
 }
 
-// appendAlarmTimePrefix appends what the keys of all alarms at a time begin with.
-func appendAlarmTimePrefix(dst []byte, ms uint64) []byte {
-	return binary.BigEndian.AppendUint64(append(dst, kindAlarmTime), ms)
+// appendTimePrefix appends what the keys of everything at a time begin with.
+func appendTimePrefix(dst []byte, kind byte, ms uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, kind), ms)
 }
 
-// parseAlarmTimeKey is the reverse of appendAlarmTimeKey. The names are copies.
-func parseAlarmTimeKey(key []byte) (ms uint64, k persist.Key, err error) {
-	if len(key) < 1+8 || key[0] != kindAlarmTime {
+// parseTimeKey is the reverse of appendTimeKey. The names are copies.
+func parseTimeKey(kind byte, key []byte) (ms uint64, k persist.Key, err error) {
+	if len(key) < 1+8 || key[0] != kind {
 		return 0, persist.Key{}, errKey
 	}
 	k, err = parseNames(key[1+8:])
@@ -56,15 +58,22 @@ func parseAlarmTimeKey(key []byte) (ms uint64, k persist.Key, err error) {
 	return binary.BigEndian.Uint64(key[1:]), k, nil
 }
 
-// alarmLen is the length of an alarm's data: Unix milliseconds, big-endian.
-const alarmLen = 8
+// timeLen is the length of a time's data: Unix milliseconds, big-endian.
+const timeLen = 8
 
-func parseAlarm(key, value []byte) (ms uint64, err error) {
+// appendTime appends the record of a time at key.
+func appendTime(dst, key []byte, ms uint64) []byte {
+	var data [timeLen]byte
+	binary.BigEndian.PutUint64(data[:], ms)
+	return appendRecord(dst, key, data[:])
+}
+
+func parseTime(key, value []byte) (ms uint64, err error) {
 	data, err := parseRecord(key, value)
 	if err != nil {
 		return 0, err
 	}
-	if len(data) != alarmLen {
+	if len(data) != timeLen {
 		return 0, errTruncated
 	}
 	return binary.BigEndian.Uint64(data), nil

@@ -16,22 +16,11 @@ import (
 // Load implements persist's contract. It reads through one iterator, which is
 // one state of the store whatever is appended or compacted meanwhile.
 func (s *Store) Load(ctx context.Context, k persist.Key) (persist.Document, error) {
-	var doc persist.Document
-	err := s.view(ctx, k, func(r *reader, h *head) error {
-		if h.id == 0 {
-			return nil
-		}
-		doc = persist.Document{Seq: h.seq, Epoch: h.epoch, Exists: true}
-		var err error
-		if h.snapSeq != 0 {
-			if doc.Snapshot.Data, err = r.snapshot(h); err != nil {
-				return err
-			}
-			doc.Snapshot.Seq = h.snapSeq
-		}
-		doc.Tail, err = r.rows(h, h.snapSeq)
-		return err
-	})
+	if err := s.enter(); err != nil {
+		return persist.Document{}, err
+	}
+	defer s.leave()
+	doc, err := s.load(ctx, k)
 	if err != nil {
 		return persist.Document{}, fmt.Errorf("load: %w", err)
 	}
@@ -39,8 +28,58 @@ func (s *Store) Load(ctx context.Context, k persist.Key) (persist.Document, erro
 	return doc, nil
 }
 
+func (s *Store) load(ctx context.Context, k persist.Key) (doc persist.Document, err error) {
+	var name string
+	object, err := s.fetchOf(ctx, k, func() (_ string, p place, err error) {
+		name, doc = "", persist.Document{}
+		err = s.view(ctx, k, func(r *reader, h *head) (err error) {
+			if h.id == 0 {
+				return nil
+			}
+			if h.snap.objectBytes != 0 {
+				name, p = s.snapshotName(k, h), h.snap
+			}
+			doc, err = r.document(h)
+			return err
+		})
+		return name, p, err
+	})
+	var bad badRecord
+	switch {
+	case errors.As(err, &bad):
+		return persist.Document{}, s.unreadable(k, 0, fmt.Sprintf("snapshot %d, object %q", doc.Snapshot.Seq, name), bad)
+	case err != nil:
+		return persist.Document{}, err
+	case name != "":
+		doc.Snapshot.Data = object
+	}
+	return doc, nil
+}
+
+// document reads everything but a snapshot that is in a bucket.
+func (r *reader) document(h *head) (doc persist.Document, err error) {
+	doc = persist.Document{Seq: h.seq, Epoch: h.epoch, First: h.first, Exists: true}
+	if doc.Dead, err = r.dead(h); err != nil {
+		return doc, err
+	}
+	doc.Snapshot.Seq = h.snapSeq
+	if h.snapSeq != 0 && h.snap.objectBytes == 0 {
+		var piece uint32
+		doc.Snapshot.Data, piece, err = r.pieces(h.id, &h.snap)
+		if err != nil {
+			return doc, r.s.unreadable(r.doc, 0, fmt.Sprintf("snapshot %d, piece %d", h.snapSeq, piece), err)
+		}
+	}
+	doc.Tail, err = r.rows(h, h.snapSeq)
+	return doc, err
+}
+
 // LoadAfter implements persist's contract.
 func (s *Store) LoadAfter(ctx context.Context, k persist.Key, after persist.Seq) (rows []persist.Update, err error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
 	err = s.view(ctx, k, func(r *reader, h *head) error {
 		switch {
 		case after > h.seq:
@@ -61,17 +100,27 @@ func (s *Store) LoadAfter(ctx context.Context, k persist.Key, after persist.Seq)
 
 // view calls fn with the head of a document (id 0: it does not exist) and a
 // reader of the same state of the store. All of that state is durable.
-func (s *Store) view(ctx context.Context, k persist.Key, fn func(*reader, *head) error) (err error) {
-	if err := s.enter(); err != nil {
-		return err
-	}
-	defer s.leave()
+func (s *Store) view(ctx context.Context, k persist.Key, fn func(*reader, *head) error) error {
 	if err := k.Validate(); err != nil {
 		return err
 	}
 	if err := errors.Join(ctx.Err(), s.quarantined.check(k)); err != nil {
 		return err
 	}
+	return s.viewAny(ctx, k, func(r *reader) error {
+		h, err := r.head()
+		if err != nil {
+			return err
+		}
+		if h.deleted != 0 {
+			return persist.ErrDeleted
+		}
+		return fn(r, &h)
+	})
+}
+
+// viewAny is view for a document that may be out of service.
+func (s *Store) viewAny(ctx context.Context, k persist.Key, fn func(*reader) error) (err error) {
 	// What was asked for before this call is part of the answer. What comes
 	// between the wait and the iterator may be in it, and is waited for after.
 	if err := s.settled(ctx, k); err != nil {
@@ -85,15 +134,7 @@ func (s *Store) view(ctx context.Context, k persist.Key, fn func(*reader, *head)
 	if err := s.settled(ctx, k); err != nil {
 		return err
 	}
-	r := &reader{s: s, ctx: ctx, it: it, doc: k}
-	h, err := r.head()
-	if err != nil {
-		return err
-	}
-	if h.deleted != 0 {
-		return persist.ErrDeleted
-	}
-	return fn(r, &h)
+	return fn(&reader{s: s, ctx: ctx, it: it, doc: k})
 }
 
 // closeIter closes an iterator at the end of a function that returns *err. Close
@@ -133,13 +174,13 @@ func (r *reader) head() (head, error) {
 	return h, nil
 }
 
-// snapshot puts the pieces together. Each is checked where it lies, and the
-// whole against the head's digest.
-func (r *reader) snapshot(h *head) ([]byte, error) {
-	lower := appendPieceKey(r.buf[:0], h.id, h.snapID, 0)
-	upper := appendPieceKey(r.buf[pieceKeyLen:pieceKeyLen], h.id, h.snapID+1, 0)
+// pieces puts the pieces of a state together. Each is checked where it lies, and
+// the whole against the digest. On an error it returns the piece that is at fault.
+func (r *reader) pieces(id uint64, p *place) ([]byte, uint32, error) {
+	lower := appendPieceKey(r.buf[:0], id, p.id, 0)
+	upper := appendPieceKey(r.buf[pieceKeyLen:pieceKeyLen], id, p.id+1, 0)
 	r.it.SetBounds(lower, upper)
-	data := make([]byte, 0, h.snapBytes)
+	data := make([]byte, 0, p.bytes)
 	piece := uint32(0)
 	err := r.each(func(key, value []byte) error {
 		index, err := pieceKeyIndex(key)
@@ -150,22 +191,22 @@ func (r *reader) snapshot(h *head) ([]byte, error) {
 			return errMissing
 		}
 		piece++
-		if uint64(len(data)+len(value)) > h.snapBytes {
+		if uint64(len(data)+len(value)) > p.bytes {
 			return errSize
 		}
 		data = append(data, value...)
 		return nil
 	})
-	if err == nil && uint64(len(data)) != h.snapBytes {
+	if err == nil && uint64(len(data)) != p.bytes {
 		err = errSize
 	}
-	if err == nil && sha256.Sum256(data) != h.snapSum {
+	if err == nil && sha256.Sum256(data) != p.sum {
 		err = errDigest
 	}
 	if err != nil {
-		return nil, r.s.unreadable(r.doc, 0, fmt.Sprintf("snapshot %d, piece %d", h.snapSeq, piece), err)
+		return nil, piece, err
 	}
-	return data, nil
+	return data, 0, nil
 }
 
 // rows reads the rows behind after up to the head's sequence number, into one

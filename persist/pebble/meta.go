@@ -12,8 +12,8 @@ import (
 )
 
 // storeFormat is the version of the layout in the package comment. A store of a
-// higher version is refused.
-const storeFormat = 1
+// higher version is refused, and one of version 1 is turned into one of this.
+const storeFormat = 2
 
 // openMeta reads the format record, or writes it if the store is new, and the
 // next free number.
@@ -27,7 +27,7 @@ func (s *Store) openMeta() error {
 		}
 		d := uvarints{b: data}
 		version = d.next()
-		if version == storeFormat {
+		if version <= storeFormat {
 			copy(id[:], d.b)
 		}
 		return d.err
@@ -38,6 +38,10 @@ func (s *Store) openMeta() error {
 	case !found:
 		if id, err = s.createMeta(); err != nil {
 			return err
+		}
+	case version == 1:
+		if err := s.upgrade(id); err != nil {
+			return fmt.Errorf("upgrade from format 1: %w", err)
 		}
 	case version != storeFormat:
 		return &persist.FormatError{Place: s.dir, Found: version, Supported: storeFormat}
@@ -56,9 +60,45 @@ func (s *Store) createMeta() (id [16]byte, err error) {
 	}
 	_, _ = rand.Read(id[:]) // never fails
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
-	data := binary.AppendUvarint(nil, storeFormat)
-	data = append(data, id[:]...)
-	return id, s.db.Set(formatKey, appendRecord(nil, formatKey, data), engine.Sync)
+	return id, s.putFormat(id)
+}
+
+// putFormat writes the format record.
+func (s *Store) putFormat(id [16]byte) error {
+	data := append(binary.AppendUvarint(nil, storeFormat), id[:]...)
+	return s.db.Set(formatKey, appendRecord(nil, formatKey, data), engine.Sync)
+}
+
+// upgrade turns a store of format 1 into one of format 2: it puts the tombstones
+// into their index. The format record comes last, so a crash makes it begin again.
+func (s *Store) upgrade(id [16]byte) (err error) {
+	it, err := s.db.NewIter(kindBounds(kindHead))
+	if err != nil {
+		return err
+	}
+	defer closeIter(it, &err)
+	tombstones := 0
+	for ok := it.First(); ok; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return err
+		}
+		h, err := parseHead(it.Key(), value)
+		k, kerr := parseNameKey(kindHead, it.Key())
+		if err != nil || kerr != nil || h.deleted == 0 {
+			continue // what is damaged is noticed by whoever reads it
+		}
+		key := appendTimeKey(nil, kindTombstone, h.deleted, k)
+		if err := s.db.Set(key, appendRecord(nil, key, nil), engine.NoSync); err != nil {
+			return err
+		}
+		tombstones++
+	}
+	if err := it.Error(); err != nil {
+		return err
+	}
+	s.log.Info("store upgraded", "from", 1, "to", storeFormat, "tombstones", tombstones)
+	return s.putFormat(id)
 }
 
 func (s *Store) isEmpty() (bool, error) {

@@ -8,6 +8,8 @@ import (
 	engine "github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/yserverd/yserverd/persist/object"
 )
 
 // Options are the tunables of a Store. The zero value is the production default;
@@ -17,6 +19,11 @@ type Options struct {
 	// chatter at debug, slow disks at warn, a disk that refuses to write at
 	// error. Zero means no logging.
 	Logger *slog.Logger
+
+	// Bucket is where snapshots and the states of versions are put. Zero means
+	// that they stay in the store. What was stored without one stays readable with
+	// one, but not the other way round. It must outlive the store.
+	Bucket object.Bucket
 
 	// CacheBytes bounds the cache of sorted table blocks. Zero means 8 MiB.
 	CacheBytes int64

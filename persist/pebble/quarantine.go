@@ -133,15 +133,10 @@ func (s *Store) unreadableRoom(k persist.Key, what string, err error) error {
 }
 
 func (s *Store) unreadableOf(q *quarantined, k persist.Key, row persist.Seq, what string, err error) error {
-	var bad badRecord
-	switch {
-	case errors.As(err, &bad):
-	case engine.IsCorruptionError(err):
-		what += ": damaged block"
-	default:
+	reason, corrupt := badness(err)
+	if !corrupt {
 		return fmt.Errorf("read %s of %q: %w", what, k.String(), err)
 	}
-	reason, _, _ := strings.Cut(err.Error(), "\n") // the engine's go on for several lines
 	mark := &persist.CorruptError{Key: k, Row: row, Reason: what + ": " + reason}
 	if q.add(mark) {
 		s.counters.corruptions.Add(1)
@@ -149,7 +144,7 @@ func (s *Store) unreadableOf(q *quarantined, k persist.Key, row persist.Seq, wha
 		s.background.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), s.opts.DiskTimeout)
 			defer cancel()
-			if err := s.writeMark(ctx, q.kind, mark); err != nil {
+			if err := s.writeMark(ctx, q, mark); err != nil {
 				s.log.Warn("storing the quarantine mark failed, the next reader will find the damage again", "err", err)
 			}
 		})
@@ -157,11 +152,30 @@ func (s *Store) unreadableOf(q *quarantined, k persist.Key, row persist.Seq, wha
 	return mark
 }
 
-func (s *Store) writeMark(ctx context.Context, kind byte, mark *persist.CorruptError) error {
+// badness says whether an error of reading means that what was read is bad, and
+// if so how.
+func badness(err error) (reason string, corrupt bool) {
+	reason, _, _ = strings.Cut(err.Error(), "\n") // the engine's go on for several lines
+	var bad badRecord
+	switch {
+	case errors.As(err, &bad):
+		return reason, true
+	case engine.IsCorruptionError(err):
+		return "damaged block: " + reason, true
+	}
+	return "", false
+}
+
+// writeMark stores a mark, unless it has been taken back since.
+func (s *Store) writeMark(ctx context.Context, q *quarantined, mark *persist.CorruptError) error {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
-	return s.wait(ctx, s.queueMark(kind, mark))
+	if q.check(mark.Key) != error(mark) {
+		s.end()
+		return nil
+	}
+	return s.wait(ctx, s.queueMark(q.kind, mark))
 }
 
 // queueMark queues the mark's record. It releases the write lock.

@@ -29,6 +29,8 @@ const (
 	errSurplus   badRecord = "should not exist"
 	errSize      badRecord = "size differs from the head's"
 	errDigest    badRecord = "sha256 differs from the head's"
+	errDead      badRecord = "implausible client ids"
+	errVersion   badRecord = "implausible version"
 )
 
 // Error is the text itself.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"math"
 	"time"
 
 	engine "github.com/cockroachdb/pebble/v2"
@@ -21,9 +20,14 @@ const maxPointDeletes = 64
 
 // roomState is what the store remembers of a room's data.
 type roomState struct {
-	known bool   // whether the rest is what the room has behind everything queued; if not, the disk has it
-	set   bool   // there is an alarm
-	alarm uint64 // Unix milliseconds
+	known           bool // whether the rest is what the room has behind everything queued; if not, the disk has it
+	alarm, delivery roomTime
+}
+
+// roomTime is when a room has an alarm or a delivery.
+type roomTime struct {
+	set bool
+	ms  uint64 // Unix milliseconds
 }
 
 // ChangeRooms implements persist's contract: one batch and one fsync for all
@@ -41,7 +45,7 @@ func (s *Store) ChangeRooms(ctx context.Context, changes []persist.RoomChange) e
 	if err := s.begin(ctx); err != nil {
 		return fmt.Errorf("change rooms: %w", err)
 	}
-	w := roomWrite{s: s, ctx: ctx, b: s.db.NewBatchWithSize(size), rooms: make([]pendingRoom, 0, len(changes)), earliest: math.MaxUint64}
+	w := roomWrite{s: s, ctx: ctx, b: s.db.NewBatchWithSize(size), rooms: make([]pendingRoom, 0, len(changes))}
 	if len(changes) > 1 {
 		w.index = make(map[persist.Key]int, len(changes))
 	}
@@ -78,8 +82,10 @@ func changesSize(changes []persist.RoomChange) (int, error) {
 		for _, d := range c.Deletes {
 			size += opLen + valueKeyLen(c.Key, d.Key)
 		}
-		if c.Alarm != nil {
-			size += 3*(opLen+alarmTimeKeyLen(c.Key)+recordOverhead) + alarmLen
+		for _, at := range [...]*time.Time{c.Alarm, c.Delivery} {
+			if at != nil {
+				size += 3*(opLen+timeKeyLen(c.Key)+recordOverhead) + timeLen
+			}
 		}
 	}
 	if size+data > maxBatchBytes {
@@ -106,14 +112,19 @@ func (s *Store) roomSettled(ctx context.Context, k persist.Key) error {
 // the write lock. What the store remembers is not touched before the batch is
 // complete, since building can fail.
 type roomWrite struct {
-	s       *Store
-	ctx     context.Context // of the call
-	b       *engine.Batch
-	rooms   []pendingRoom
-	index   map[persist.Key]int // of a room in rooms; nil when there is only one change
-	alarmed bool                // some alarm changed
+	s                  *Store
+	ctx                context.Context // of the call
+	b                  *engine.Batch
+	rooms              []pendingRoom
+	index              map[persist.Key]int // of a room in rooms; nil when there is only one change
+	alarms, deliveries changedTimes
+}
 
-	earliest uint64 // of the alarms that were set
+// changedTimes is what a call does to the alarms, or deliveries, of all its rooms.
+type changedTimes struct {
+	some     bool   // one was changed
+	set      bool   // one was set
+	earliest uint64 // of those that were set
 }
 
 // pendingRoom is a room that the call changes.
@@ -143,10 +154,8 @@ func (w *roomWrite) build(changes []persist.RoomChange) (*commit, error) {
 		p.e.state = p.state
 		s.rooms.put(p.e, s.ticket, durable)
 	}
-	if w.alarmed {
-		s.alarmed.Store(s.ticket)
-		s.alarmFloor.set(w.earliest)
-	}
+	s.alarmTimes.note(&w.alarms, s.ticket)
+	s.deliveryTimes.note(&w.deliveries, s.ticket)
 	return s.queue(w.b, s.ticket), nil
 }
 
@@ -189,10 +198,7 @@ func (w *roomWrite) change(c *persist.RoomChange) error {
 		putRecord(op.Value, op.Key, put.Value)
 		finish(op)
 	}
-	if c.Alarm == nil {
-		return nil
-	}
-	return w.setAlarm(p, *c.Alarm)
+	return w.setTimes(p, c)
 }
 
 // dropRange adds the deletion of what is in a range behind everything queued. In
@@ -228,66 +234,86 @@ func (w *roomWrite) dropRange(e *known[roomState], r persist.RoomRange, again bo
 	return nil
 }
 
-// setAlarm moves the room in the index of alarms.
-func (w *roomWrite) setAlarm(p *pendingRoom, at time.Time) error {
-	k := p.e.key
+// setTimes gives a room the alarm and the delivery of a change.
+func (w *roomWrite) setTimes(p *pendingRoom, c *persist.RoomChange) error {
+	if c.Alarm == nil && c.Delivery == nil {
+		return nil
+	}
 	if !p.state.known {
-		state, err := w.s.readAlarm(k)
+		state, err := w.s.readTimes(p.e.key)
 		if err != nil {
 			return err
 		}
 		p.state = state
 	}
-	next := roomState{known: true, set: !at.IsZero()}
-	if next.set {
-		next.alarm = uint64(at.UnixMilli())
+	if c.Alarm != nil {
+		w.setTime(&w.s.alarmTimes, p.e.key, &p.state.alarm, *c.Alarm, &w.alarms)
 	}
-	if next == p.state {
-		return nil
+	if c.Delivery != nil {
+		w.setTime(&w.s.deliveryTimes, p.e.key, &p.state.delivery, *c.Delivery, &w.deliveries)
 	}
-	if p.state.set {
-		op := w.b.DeleteDeferred(alarmTimeKeyLen(k))
-		appendAlarmTimeKey(op.Key[:0], p.state.alarm, k)
-		finish(op)
-	}
-	if next.set {
-		w.putAlarm(k, next.alarm)
-	} else {
-		op := w.b.DeleteDeferred(nameKeyLen(k))
-		appendNameKey(op.Key[:0], kindAlarm, k)
-		finish(op)
-	}
-	p.state = next
-	w.alarmed = true
 	return nil
 }
 
-func (w *roomWrite) putAlarm(k persist.Key, ms uint64) {
-	op := w.b.SetDeferred(nameKeyLen(k), alarmLen+recordOverhead)
-	appendNameKey(op.Key[:0], kindAlarm, k)
-	var data [alarmLen]byte
+// setTime moves a room in an index of times.
+func (w *roomWrite) setTime(t *roomTimes, k persist.Key, has *roomTime, at time.Time, changed *changedTimes) {
+	next := roomTime{set: !at.IsZero()}
+	if next.set {
+		next.ms = uint64(at.UnixMilli())
+	}
+	if next == *has {
+		return
+	}
+	if has.set {
+		op := w.b.DeleteDeferred(timeKeyLen(k))
+		appendTimeKey(op.Key[:0], t.index, has.ms, k)
+		finish(op)
+	}
+	if next.set {
+		w.putTime(t, k, next.ms)
+		if !changed.set || next.ms < changed.earliest {
+			changed.earliest = next.ms
+		}
+		changed.set = true
+	} else {
+		op := w.b.DeleteDeferred(nameKeyLen(k))
+		appendNameKey(op.Key[:0], t.record, k)
+		finish(op)
+	}
+	changed.some = true
+	*has = next
+}
+
+func (w *roomWrite) putTime(t *roomTimes, k persist.Key, ms uint64) {
+	op := w.b.SetDeferred(nameKeyLen(k), timeLen+recordOverhead)
+	appendNameKey(op.Key[:0], t.record, k)
+	var data [timeLen]byte
 	binary.BigEndian.PutUint64(data[:], ms)
 	putRecord(op.Value, op.Key, data[:])
 	finish(op)
-	w.earliest = min(w.earliest, ms)
-	op = w.b.SetDeferred(alarmTimeKeyLen(k), recordOverhead)
-	appendAlarmTimeKey(op.Key[:0], ms, k)
+	op = w.b.SetDeferred(timeKeyLen(k), recordOverhead)
+	appendTimeKey(op.Key[:0], t.index, ms, k)
 	putRecord(op.Value, op.Key, nil)
 	finish(op)
 }
 
-// readAlarm reads a room's alarm from the disk. The write lock is held. What is
-// not remembered has no alarm in flight, so the disk has the last one.
-func (s *Store) readAlarm(k persist.Key) (roomState, error) {
+// readTimes reads a room's times from the disk. The write lock is held. What is
+// not remembered has none in flight, so the disk has the last ones.
+func (s *Store) readTimes(k persist.Key) (roomState, error) {
 	state := roomState{known: true}
-	s.scratch = appendNameKey(s.scratch[:0], kindAlarm, k)
-	found, err := s.read(s.scratch, func(value []byte) (err error) {
-		state.alarm, err = parseAlarm(s.scratch, value)
-		return err
-	})
-	if err != nil {
-		return roomState{}, s.unreadableRoom(k, "alarm", err)
+	for _, read := range [...]struct {
+		times *roomTimes
+		into  *roomTime
+	}{{&s.alarmTimes, &state.alarm}, {&s.deliveryTimes, &state.delivery}} {
+		s.scratch = appendNameKey(s.scratch[:0], read.times.record, k)
+		found, err := s.read(s.scratch, func(value []byte) (err error) {
+			read.into.ms, err = parseTime(s.scratch, value)
+			return err
+		})
+		if err != nil {
+			return roomState{}, s.unreadableRoom(k, read.times.what, err)
+		}
+		read.into.set = found
 	}
-	state.set = found
 	return state, nil
 }

@@ -264,7 +264,7 @@ func TestRecordsHaveRooms(t *testing.T) {
 	for _, r := range all {
 		kinds += string(r.Key[0])
 	}
-	require.Equal(t, "hdlaxvvt", kinds)
+	require.Equal(t, "hdlxvvat", kinds)
 	require.Equal(t, pebble.ValueKey(notes, state, "s"), all[5].Key)
 	require.Equal(t, pebble.ValueKey(notes, history, "\xff"), all[6].Key)
 }

@@ -15,6 +15,7 @@ type counters struct {
 	backgroundErrors, slowOps       atomic.Uint64
 	writeStalls                     atomic.Uint64
 	roomChanges                     atomic.Uint64
+	replacements, purges, swept     atomic.Uint64
 }
 
 // Stats is what a Store reports about itself. Counters run from Open on.
@@ -24,6 +25,9 @@ type Stats struct {
 	Refused       uint64 // documents that an Append refused: conflicts, epochs, tombstones
 	Loads         uint64 // documents loaded
 	Compactions   uint64 // snapshots switched to
+	Replacements  uint64 // epochs begun by Replace
+	Purges        uint64 // keys of which everything was removed
+	SweptObjects  uint64 // objects removed by Sweep
 	Corruptions   uint64 // documents, and rooms' data, found damaged
 	RoomChanges   uint64 // changes of rooms acknowledged
 
@@ -112,6 +116,9 @@ func (s *Store) Stats() Stats {
 		Refused:       s.counters.refused.Load(),
 		Loads:         s.counters.loads.Load(),
 		Compactions:   s.counters.compactions.Load(),
+		Replacements:  s.counters.replacements.Load(),
+		Purges:        s.counters.purges.Load(),
+		SweptObjects:  s.counters.swept.Load(),
 		Corruptions:   s.counters.corruptions.Load(),
 		RoomChanges:   s.counters.roomChanges.Load(),
 

@@ -51,8 +51,10 @@ type Store struct {
 	durable          watermark // commits that are on disk
 	quarantined      quarantined
 	quarantinedRooms quarantined
-	alarmed          atomic.Uint64 // ticket of the last commit that changed an alarm
-	alarmFloor       alarmFloor
+	alarmTimes       roomTimes
+	deliveryTimes    roomTimes
+	documents        docLocks // for what makes and drops objects
+	sweeping         sweeping
 	counters         counters
 	gauges           gauges
 
@@ -117,6 +119,10 @@ func newStore(opts Options) *Store {
 		heads:   newRecent[head](opts.Heads),
 		rooms:   newRecent[roomState](opts.Heads),
 
+		alarmTimes:    roomTimes{record: kindAlarm, index: kindAlarmTime, what: "alarm"},
+		deliveryTimes: roomTimes{record: kindDelivery, index: kindDeliveryTime, what: "delivery"},
+		sweeping:      sweeping{slot: make(chan struct{}, 1)},
+
 		quarantined:      quarantined{kind: kindQuarantine, what: "document"},
 		quarantinedRooms: quarantined{kind: kindRoomQuarantine, what: "data of a room"},
 	}
@@ -158,7 +164,7 @@ func (s *Store) open(dir string) error {
 			return err
 		}
 	}
-	return s.sweep()
+	return s.dropUnfinished()
 }
 
 // makeDir creates a directory that is nobody else's to read, and what is missing

@@ -148,7 +148,7 @@ func TestOpenNewerFormat(t *testing.T) {
 	require.NoError(t, s.Close())
 	_, err := pebble.Open("db", pebble.Options{FS: fs})
 	require.ErrorIs(t, err, persist.ErrFormat)
-	require.ErrorContains(t, err, `"db" has version 7, this program reads up to 1`)
+	require.ErrorContains(t, err, `"db" has version 7, this program reads up to 2`)
 	_, err = pebble.Open("db", pebble.Options{FS: fs})
 	require.ErrorIs(t, err, persist.ErrFormat, "failing to open releases the lock")
 }
@@ -313,7 +313,7 @@ func TestTimesComeFromTheClock(t *testing.T) {
 	now = now.Add(time.Hour)
 	mustAppend(t, s, notes, 1, "b")
 	now = now.Add(time.Hour)
-	require.NoError(t, s.Delete(t.Context(), notes))
+	require.NoError(t, s.Delete(t.Context(), notes, nil))
 	page, _, err := s.List(t.Context(), "main", "", "", 0)
 	require.NoError(t, err)
 	require.Equal(t, now.Add(-2*time.Hour), page[0].Created)
