@@ -133,15 +133,21 @@ func (b *Bucket) Put(ctx context.Context, name string, stored []byte) error {
 
 // putNew stores an object unless there is one of that name, which is object.ErrExists whatever it is. Other errors are as
 // they come.
-func (b *Bucket) putNew(ctx context.Context, name string, stored []byte) error {
+func (b *Bucket) putNew(ctx context.Context, name string, stored []byte) (err error) {
 	// The server checks what has come by one sum of the whole, not by sums of parts that are mixed with it.
 	o := minio.PutObjectOptions{ContentType: contentType, DisableContentSha256: true}
 	o.SetMatchETagExcept("*")
 	sum := sha256.Sum256(stored)
-	_, err := b.core.PutObject(ctx, b.opts.Bucket, b.opts.Prefix+name, bytes.NewReader(stored), int64(len(stored)), "",
-		hex.EncodeToString(sum[:]), o)
-	if minio.ToErrorResponse(err).Code == minio.PreconditionFailed {
-		return object.ErrExists
+	for range tries { // the library pauses behind each that is worth another
+		data := &body{reader: bytes.NewReader(stored)}
+		_, err = b.core.PutObject(ctx, b.opts.Bucket, b.opts.Prefix+name, data, int64(len(stored)), "", hex.EncodeToString(sum[:]), o)
+		data.end()
+		if minio.ToErrorResponse(err).Code == minio.PreconditionFailed {
+			return object.ErrExists
+		}
+		if err == nil || ctx.Err() != nil || refused(err) && !passing(err) {
+			return err
+		}
 	}
 	return err
 }

@@ -29,6 +29,7 @@ const (
 	temporaryRedirect     = "TemporaryRedirect"
 	wrongLocation         = "IllegalLocationConstraintException"
 	clockSkewed           = "RequestTimeTooSkewed"
+	conditionalConflict   = "ConditionalRequestConflict" // two conditional puts at once
 )
 
 // failed turns the error of a request into one for the reader, and a nil error into nil. An error of the caller's context
@@ -55,6 +56,20 @@ func (b *Bucket) failed(ctx context.Context, op, name string, err error) error {
 func refused(err error) bool {
 	var response minio.ErrorResponse
 	return errors.As(err, &response)
+}
+
+// passing reports whether a server's answer may be another one right away.
+func passing(err error) bool {
+	var response minio.ErrorResponse
+	if !errors.As(err, &response) {
+		return false
+	}
+	switch response.StatusCode {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return response.Code == conditionalConflict
 }
 
 // refusal says what a server's answer means, and what to do.

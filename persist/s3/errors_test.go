@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -231,4 +232,28 @@ func TestAnswerWithoutLength(t *testing.T) {
 	})
 	_, err := open(t, o).Get(t.Context(), "a", most)
 	require.ErrorIs(t, err, persist.ErrUnavailable)
+}
+
+// TestPutIsTriedAgain: what may pass is waited for, and every try sends all of it.
+func TestPutIsTriedAgain(t *testing.T) {
+	for status, tries := range map[int]int{503: 3, 500: 3, 409: 3, 403: 1, 501: 1} {
+		data := noise(1 << 20)
+		var mu sync.Mutex
+		var sizes []int
+		o := fake(t, func(w http.ResponseWriter, r *http.Request) {
+			got, _ := io.ReadAll(r.Body) // what has come counts
+			mu.Lock()
+			defer mu.Unlock()
+			if r.Method == http.MethodPut {
+				sizes = append(sizes, len(got))
+			}
+			w.WriteHeader(status)
+			if status == 409 {
+				_, _ = io.WriteString(w, "<Error><Code>ConditionalRequestConflict</Code></Error>") // the client may have gone
+			}
+		})
+		err := open(t, o).Put(t.Context(), "a", data)
+		require.ErrorIs(t, err, persist.ErrUnavailable)
+		require.Equal(t, slices.Repeat([]int{len(data)}, tries), sizes, "status %d", status)
+	}
 }
