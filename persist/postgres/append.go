@@ -1,0 +1,243 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/yserverd/yserverd/persist"
+)
+
+// appendSQL stores the updates of many documents, each of which is named once. The rows of the documents are locked in the
+// order of their numbers, new ones are created in the order of their names, so that two such statements never wait for each
+// other in turn; who had to wait sees the row as it is then. Only documents whose row agrees get their updates; the others
+// get a verdict.
+//
+// Arguments: of each document party, room, epoch, after, number of updates and their bytes; of each update the place of
+// its document from 1 on, number in that document from 1 on, bytes, sum.
+const appendSQL = `
+WITH asked AS MATERIALIZED (
+	SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+	WITH ORDINALITY AS a(party, room, epoch, after, rows, bytes, n)
+), known AS MATERIALIZED (
+	SELECT a.n, a.rows, a.bytes, d.id, d.seq, d.quarantine_row, d.quarantine_reason, CASE
+		WHEN d.quarantined_at IS NOT NULL THEN 1
+		WHEN d.deleted_at IS NOT NULL THEN 2
+		WHEN d.epoch <> a.epoch THEN 3
+		WHEN d.seq <> a.after THEN 4
+		ELSE 0 END AS verdict
+	FROM asked a JOIN yserverd.documents d ON d.party = a.party AND d.room = a.room
+	ORDER BY d.id
+	FOR NO KEY UPDATE OF d
+), created AS (
+	INSERT INTO yserverd.documents (party, room, seq, log_bytes)
+	SELECT a.party, a.room, a.rows, a.bytes FROM asked a
+	WHERE a.epoch = 0 AND a.after = 0 AND a.rows > 0 AND a.n NOT IN (SELECT n FROM known)
+	ORDER BY a.party, a.room
+	ON CONFLICT (party, room) DO NOTHING
+	RETURNING id, party, room
+), moved AS (
+	UPDATE yserverd.documents d SET seq = k.seq + k.rows, log_bytes = d.log_bytes + k.bytes, updated_at = now()
+	FROM known k WHERE d.id = k.id AND k.verdict = 0 AND k.rows > 0
+	RETURNING k.n, d.id, k.seq AS after
+), open AS MATERIALIZED (
+	SELECT n, id, after FROM moved
+	UNION ALL
+	SELECT a.n, c.id, 0 FROM created c JOIN asked a USING (party, room)
+), stored AS (
+	INSERT INTO yserverd.updates (document_id, seq, data, sum)
+	SELECT o.id, o.after + u.i, u.data, u.sum
+	FROM unnest($7::bigint[], $8::bigint[], $9::bytea[], $10::integer[]) AS u(n, i, data, sum) JOIN open o ON o.n = u.n
+)
+SELECT a.n, coalesce(k.seq, 0), coalesce(k.quarantine_row, 0), k.quarantine_reason, CASE
+	WHEN k.id IS NOT NULL THEN k.verdict
+	WHEN a.epoch <> 0 THEN 3
+	WHEN a.after <> 0 THEN 4
+	WHEN a.rows = 0 OR o.id IS NOT NULL THEN 0
+	ELSE 5 END
+FROM asked a LEFT JOIN known k ON k.n = a.n LEFT JOIN open o ON o.n = a.n`
+
+// What appendSQL says of a document.
+const (
+	verdictFine    = iota
+	verdictCorrupt // in quarantine
+	verdictDeleted
+	verdictEpoch
+	verdictConflict
+	verdictRaced // somebody else has created it since the statement began
+)
+
+// Append implements persist's contract: one statement for all documents. A key that is named again is served by a
+// statement of its own behind the first, in the same transaction and round trip.
+func (s *Store) Append(ctx context.Context, items []persist.Append) ([]persist.Result, error) {
+	results := make([]persist.Result, len(items))
+	err := s.query(ctx, "append", func(ctx context.Context) error {
+		a := appending{s: s, items: items, results: results}
+		rounds, err := a.rounds()
+		if err != nil {
+			return err
+		}
+		for range maxAttempts {
+			if len(rounds) == 0 {
+				return nil
+			}
+			if err := a.send(ctx, rounds); err != nil {
+				return err
+			}
+			rounds = a.raced
+			a.raced = nil
+		}
+		return errAgain
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.countAppended(items, results)
+	return results, nil
+}
+
+func (s *Store) countAppended(items []persist.Append, results []persist.Result) {
+	for i := range results {
+		if results[i].Err != nil {
+			s.counters.refused.Add(1)
+			continue
+		}
+		s.counters.appended.Add(uint64(len(items[i].Updates)))
+		s.counters.appendedBytes.Add(uint64(updatesBytes(items[i].Updates)))
+	}
+}
+
+func updatesBytes(updates [][]byte) (n int64) {
+	for _, u := range updates {
+		n += int64(len(u))
+	}
+	return n
+}
+
+// appending is one call of Append.
+type appending struct {
+	s       *Store
+	items   []persist.Append
+	results []persist.Result
+	raced   [][]int // rounds to do again
+	summer  summer
+}
+
+// rounds returns the places of the items that can be stored, a slice for each time that a key is named.
+func (a *appending) rounds() ([][]int, error) {
+	var rounds [][]int
+	var times map[persist.Key]int
+	if len(a.items) > 1 {
+		times = make(map[persist.Key]int, len(a.items))
+	}
+	bytes := int64(0)
+	for i := range a.items {
+		k := a.items[i].Key
+		a.results[i] = persist.Result{Err: k.Validate()}
+		if a.results[i].Err != nil {
+			continue
+		}
+		bytes += updatesBytes(a.items[i].Updates)
+		round := times[k]
+		if times != nil {
+			times[k]++
+		}
+		if round == len(rounds) {
+			rounds = append(rounds, make([]int, 0, len(a.items)-i))
+		}
+		rounds[round] = append(rounds[round], i)
+	}
+	if bytes > maxCallBytes {
+		return nil, fmt.Errorf("%w: %d bytes in one call, more than %d", persist.ErrInvalid, bytes, maxCallBytes)
+	}
+	return rounds, nil
+}
+
+// send makes the statements of the rounds.
+func (a *appending) send(ctx context.Context, rounds [][]int) error {
+	if len(rounds) == 1 {
+		rows, err := a.s.pool.Query(ctx, appendSQL, a.arguments(rounds[0])...)
+		if err != nil {
+			return err
+		}
+		return a.read(rows, rounds[0])
+	}
+	b := &pgx.Batch{}
+	for _, round := range rounds {
+		b.Queue(appendSQL, a.arguments(round)...).Query(func(rows pgx.Rows) error { return a.read(rows, round) })
+	}
+	return a.s.send(ctx, b)
+}
+
+// arguments are those of appendSQL.
+func (a *appending) arguments(round []int) []any {
+	n, updates := len(round), 0
+	for _, i := range round {
+		updates += len(a.items[i].Updates)
+	}
+	parties, rooms := make([][]byte, n), make([][]byte, n)
+	epochs, afters, rows, bytes := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
+	places, numbers := make([]int64, 0, updates), make([]int64, 0, updates)
+	data, sums := make([][]byte, 0, updates), make([]int32, 0, updates)
+	for at, i := range round {
+		item := &a.items[i]
+		parties[at], rooms[at] = []byte(item.Key.Party), []byte(item.Key.Room)
+		epochs[at], afters[at] = signed(item.Epoch), signed(item.After)
+		rows[at], bytes[at] = int64(len(item.Updates)), updatesBytes(item.Updates)
+		for j, u := range item.Updates {
+			places, numbers = append(places, int64(at+1)), append(numbers, int64(j+1))
+			sums = append(sums, a.summer.update(item.Key, item.After+uint64(j)+1, u))
+			data = append(data, solid(u))
+		}
+	}
+	return []any{parties, rooms, epochs, afters, rows, bytes, places, numbers, data, sums}
+}
+
+// read turns the verdicts into results.
+func (a *appending) read(rows pgx.Rows, round []int) error {
+	var n, seq, row int64
+	var reason []byte
+	var verdict int
+	answered := 0
+	var raced []int
+	_, err := pgx.ForEachRow(rows, []any{&n, &seq, &row, &reason, &verdict}, func() error {
+		answered++
+		i := round[n-1]
+		item := &a.items[i]
+		switch verdict {
+		case verdictFine:
+			a.results[i] = persist.Result{Seq: item.After + uint64(len(item.Updates))}
+		case verdictCorrupt:
+			a.results[i] = persist.Result{Err: &persist.CorruptError{Key: item.Key, Row: uint64(row), Reason: string(reason)}}
+		case verdictDeleted:
+			a.results[i] = persist.Result{Err: persist.ErrDeleted}
+		case verdictEpoch:
+			a.results[i] = persist.Result{Seq: uint64(seq), Err: persist.ErrEpoch}
+		case verdictConflict:
+			a.results[i] = persist.Result{Seq: uint64(seq), Err: persist.ErrConflict}
+		case verdictRaced:
+			raced = append(raced, i)
+		}
+		return nil
+	})
+	if err == nil && answered != len(round) {
+		err = fmt.Errorf("%d answers for %d documents", answered, len(round))
+	}
+	if len(raced) > 0 {
+		a.raced = append(a.raced, raced)
+	}
+	return err
+}
+
+// signed is a number as the database has it. What is larger than that is no document's.
+func signed(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
+
+// solid is bytes for the database, where nil would be NULL.
+func solid(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}

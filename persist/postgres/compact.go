@@ -1,0 +1,122 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/yserverd/yserverd/persist"
+)
+
+// lockSQL locks the row of a document for a batch whose statements must see what those have done who were faster.
+const lockSQL = `SELECT id FROM yserverd.documents WHERE party = $1 AND room = $2 FOR NO KEY UPDATE`
+
+// compactSQL switches to a snapshot, unless the row does not agree, and returns the row as it was. Arguments: party, room,
+// epoch, up to, size of the state, its bytes (NULL: they are in an object), sum, object (NULL: there is none).
+const compactSQL = `
+WITH d AS MATERIALIZED (
+	SELECT * FROM yserverd.documents WHERE party = $1 AND room = $2
+), fit AS MATERIALIZED (
+	SELECT * FROM d
+	WHERE quarantined_at IS NULL AND deleted_at IS NULL AND epoch = $3 AND snapshot_seq < $4 AND $4 <= seq
+), dropped AS (
+	DELETE FROM yserverd.updates u USING fit WHERE u.document_id = fit.id AND u.seq <= $4
+	RETURNING octet_length(u.data)::bigint AS bytes
+), snapshot AS (
+	INSERT INTO yserverd.snapshots (document_id, data) SELECT id, $6::bytea FROM fit WHERE $6::bytea IS NOT NULL
+	ON CONFLICT (document_id) DO UPDATE SET data = excluded.data
+), outside AS (
+	DELETE FROM yserverd.snapshots s USING fit WHERE s.document_id = fit.id AND $6::bytea IS NULL
+), superseded AS (
+	INSERT INTO yserverd.objects (name, planned) SELECT snapshot_object, false FROM fit
+	WHERE snapshot_object IS NOT NULL AND snapshot_object IS DISTINCT FROM $8::text
+	ON CONFLICT (name) DO UPDATE SET planned = false, since = now()
+), named AS (
+	DELETE FROM yserverd.objects o USING fit WHERE o.name = $8::text
+), switched AS (
+	UPDATE yserverd.documents d SET snapshot_seq = $4, snapshot_bytes = $5, snapshot_sum = $7, snapshot_object = $8::text,
+		log_bytes = d.log_bytes - coalesce((SELECT sum(bytes) FROM dropped), 0), updated_at = now()
+	FROM fit WHERE d.id = fit.id
+)
+SELECT epoch, deleted_at IS NOT NULL, quarantined_at IS NOT NULL, quarantine_row, coalesce(quarantine_reason, ''),
+	EXISTS (SELECT FROM fit)
+FROM d`
+
+// Compact implements persist's contract: one transaction and one round trip, behind what the bucket takes.
+func (s *Store) Compact(ctx context.Context, k persist.Key, epoch persist.Epoch, upTo persist.Seq, snapshot []byte) error {
+	err := s.call(ctx, "compact", func(ctx context.Context) error { return s.compact(ctx, k, epoch, upTo, snapshot) })
+	if err == nil {
+		s.counters.compactions.Add(1)
+	}
+	return err
+}
+
+func checkState(k persist.Key, state []byte) error {
+	if err := k.Validate(); err != nil {
+		return err
+	}
+	switch {
+	case len(state) == 0:
+		return fmt.Errorf("%w: empty state", persist.ErrInvalid)
+	case len(state) > maxCallBytes:
+		return fmt.Errorf("%w: state of %d bytes, more than %d", persist.ErrInvalid, len(state), maxCallBytes)
+	}
+	return nil
+}
+
+func (s *Store) compact(ctx context.Context, k persist.Key, epoch persist.Epoch, upTo persist.Seq, snapshot []byte) error {
+	if err := checkState(k, snapshot); err != nil {
+		return err
+	}
+	p, err := s.placeSnapshot(ctx, k, epoch, upTo, snapshot)
+	if err != nil {
+		return err
+	}
+	var a answer
+	party, room := []byte(k.Party), []byte(k.Room)
+	err = s.run(ctx, func(ctx context.Context) error {
+		b := &pgx.Batch{}
+		b.Queue(lockSQL, party, room)
+		b.Queue(compactSQL, party, room, signed(epoch), signed(upTo), int64(len(snapshot)), p.data, p.sum, p.object).Query(a.read)
+		return s.send(ctx, b)
+	})
+	if err == nil {
+		err = a.err(k, epoch)
+	}
+	if err != nil {
+		return err
+	}
+	if !a.done {
+		return persist.ErrStale
+	}
+	return nil
+}
+
+// answer is what a statement says that changes a document as a whole.
+type answer struct {
+	found bool
+	head  head
+	done  bool
+}
+
+func (a *answer) read(rows pgx.Rows) error {
+	*a = answer{}
+	var epoch, row int64
+	var reason []byte
+	found, err := one(rows, nil, &epoch, &a.head.deleted, &a.head.quarantined, &row, &reason, &a.done)
+	a.found = found
+	a.head.epoch, a.head.row, a.head.reason = uint64(epoch), uint64(row), string(reason)
+	return err
+}
+
+// err is why a document that should be at the epoch was not changed.
+func (a *answer) err(k persist.Key, epoch persist.Epoch) error {
+	if err := a.head.check(k); err != nil {
+		return err
+	}
+	if a.head.epoch != epoch {
+		return persist.ErrEpoch
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+-- +goose Up
+
+-- Names of parties and rooms, keys of values and reasons are any bytes, so they are bytea: compared byte by byte, whatever
+-- the database's encoding and collation are. convert_from(room, 'UTF8') shows them.
+
+CREATE TABLE yserverd.store (
+	singleton  boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+	uuid       uuid NOT NULL DEFAULT gen_random_uuid(),
+	created_at timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO yserverd.store DEFAULT VALUES;
+
+-- The fence: whoever writes a document locks its row here first. Nothing that an append changes is in an index, and pages
+-- have room, so that an append leaves the indexes alone.
+CREATE TABLE yserverd.documents (
+	id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	party             bytea NOT NULL,
+	room              bytea NOT NULL,
+	seq               bigint NOT NULL,
+	epoch             bigint NOT NULL DEFAULT 0,
+	first_seq         bigint NOT NULL DEFAULT 0,
+	log_bytes         bigint NOT NULL DEFAULT 0,
+	snapshot_seq      bigint NOT NULL DEFAULT 0,
+	snapshot_bytes    bigint NOT NULL DEFAULT 0,
+	snapshot_sum      bytea,
+	snapshot_object   text COLLATE "C",
+	created_at        timestamptz NOT NULL DEFAULT now(),
+	updated_at        timestamptz NOT NULL DEFAULT now(),
+	deleted_at        timestamptz,
+	quarantined_at    timestamptz,
+	quarantine_row    bigint NOT NULL DEFAULT 0,
+	quarantine_reason bytea,
+	UNIQUE (party, room),
+	CHECK (first_seq <= seq AND snapshot_seq <= seq)
+) WITH (fillfactor = 80);
+CREATE INDEX documents_deleted ON yserverd.documents (deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE INDEX documents_object ON yserverd.documents (snapshot_object) WHERE snapshot_object IS NOT NULL;
+
+-- No foreign keys: the row of the document is locked by whoever writes here, and one look more for each row would cost more
+-- than the row. Updates and snapshots do not become smaller by compressing them on the way of every keystroke and every
+-- join (EXTERNAL).
+CREATE TABLE yserverd.updates (
+	document_id bigint NOT NULL,
+	seq         bigint NOT NULL,
+	data        bytea NOT NULL,
+	sum         integer NOT NULL,
+	created_at  timestamptz NOT NULL DEFAULT now(),
+	PRIMARY KEY (document_id, seq)
+);
+ALTER TABLE yserverd.updates ALTER COLUMN data SET STORAGE EXTERNAL;
+
+CREATE TABLE yserverd.snapshots (
+	document_id bigint PRIMARY KEY,
+	data        bytea NOT NULL
+);
+ALTER TABLE yserverd.snapshots ALTER COLUMN data SET STORAGE EXTERNAL;
+
+CREATE TABLE yserverd.dead_clients (
+	document_id bigint PRIMARY KEY,
+	clients     bigint[] NOT NULL
+);
+
+CREATE TABLE yserverd.versions (
+	document_id bigint NOT NULL,
+	id          text COLLATE "C" NOT NULL,
+	name        bytea NOT NULL,
+	author      bytea NOT NULL,
+	automatic   boolean NOT NULL,
+	created_at  timestamptz NOT NULL,
+	epoch       bigint NOT NULL,
+	seq         bigint NOT NULL,
+	bytes       bigint NOT NULL,
+	sum         bytea NOT NULL,
+	data        bytea,
+	object      text COLLATE "C",
+	PRIMARY KEY (document_id, id),
+	CHECK ((data IS NULL) <> (object IS NULL))
+);
+CREATE INDEX versions_newest ON yserverd.versions (document_id, created_at DESC, id DESC);
+CREATE INDEX versions_object ON yserverd.versions (object) WHERE object IS NOT NULL;
+
+-- Objects that no row names: any more, or yet (planned: a call is about to name it).
+CREATE TABLE yserverd.objects (
+	name    text COLLATE "C" PRIMARY KEY,
+	planned boolean NOT NULL,
+	since   timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX objects_since ON yserverd.objects (planned, since);
+
+CREATE TABLE yserverd.rooms (
+	id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	party             bytea NOT NULL,
+	room              bytea NOT NULL,
+	alarm             timestamptz,
+	delivery          timestamptz,
+	quarantined_at    timestamptz,
+	quarantine_reason bytea,
+	UNIQUE (party, room)
+);
+CREATE INDEX rooms_alarm ON yserverd.rooms (alarm, party, room) WHERE alarm IS NOT NULL AND quarantined_at IS NULL;
+CREATE INDEX rooms_delivery ON yserverd.rooms (delivery, party, room) WHERE delivery IS NOT NULL AND quarantined_at IS NULL;
+
+CREATE TABLE yserverd.room_values (
+	room_id bigint NOT NULL,
+	space   smallint NOT NULL,
+	key     bytea NOT NULL,
+	value   bytea NOT NULL,
+	sum     integer NOT NULL,
+	PRIMARY KEY (room_id, space, key)
+);

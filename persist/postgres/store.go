@@ -1,0 +1,159 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/yserverd/yserverd/persist"
+)
+
+// maxAttempts bounds how often a call begins again by itself.
+const maxAttempts = 10
+
+// maxCallBytes bounds what one call stores: the server takes messages and values of less than 1 GiB.
+const maxCallBytes = 512 << 20
+
+// Store is the store of documents and of the data of rooms in a PostgreSQL database: persist's contract. Its methods may be
+// called from any goroutine, and any number of stores may be open on one database.
+type Store struct {
+	// Static after construction.
+	opts  Options
+	log   *slog.Logger
+	pool  *pgxpool.Pool
+	place string
+	uuid  string
+
+	counters counters
+	trouble  trouble
+	orphans  orphanCursor
+
+	use    sync.RWMutex // held by every call, for reading; by Close for good
+	closed atomic.Bool
+}
+
+// Open connects to the database, and makes the schema yserverd there or brings it up to date. Errors match
+// persist.ErrFormat (the schema is of a newer program, or nothing of ours) or persist.ErrUnavailable where that is the
+// reason. A role that may not create the schema can use one that is there and up to date.
+func Open(ctx context.Context, opts Options) (*Store, error) {
+	if err := opts.validate(); err != nil {
+		return nil, fmt.Errorf("postgres store: %w", err)
+	}
+	opts = opts.withDefaults()
+	config, err := opts.config()
+	if err != nil {
+		return nil, fmt.Errorf("postgres store: %w", err)
+	}
+	s := &Store{opts: opts, log: opts.Logger, place: place(config.ConnConfig)}
+	if err := s.open(ctx, config); err != nil {
+		return nil, fmt.Errorf("open document store %q: %w", s.place, s.contractual(ctx, err))
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context, config *pgxpool.Config) error {
+	if err := s.migrate(ctx, config.ConnConfig); err != nil {
+		return err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	s.pool = pool
+	err = s.run(ctx, func(ctx context.Context) error {
+		return pool.QueryRow(ctx, `SELECT uuid::text FROM yserverd.store`).Scan(&s.uuid)
+	})
+	if err == nil {
+		err = s.checkServer(ctx)
+	}
+	if err != nil {
+		pool.Close()
+	}
+	return err
+}
+
+// UUID returns the store's identity, drawn when it was created, in the usual text form. A copy of the database has it too.
+func (s *Store) UUID() string { return s.uuid }
+
+// Place names the database, for people: host, port and name.
+func (s *Store) Place() string { return s.place }
+
+// call makes one call of the contract: not after Close, under its name, with the contract's errors.
+func (s *Store) call(ctx context.Context, name string, fn func(context.Context) error) error {
+	if s.closed.Load() {
+		return persist.ErrClosed
+	}
+	s.use.RLock()
+	defer s.use.RUnlock()
+	if s.closed.Load() {
+		return persist.ErrClosed
+	}
+	err := ctx.Err()
+	if err == nil {
+		err = fn(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, s.contractual(ctx, err))
+	}
+	return nil
+}
+
+// query is call for what is work in the database alone.
+func (s *Store) query(ctx context.Context, name string, fn func(context.Context) error) error {
+	return s.call(ctx, name, func(ctx context.Context) error { return s.run(ctx, fn) })
+}
+
+// run does fn's work in the database within the timeout, and again where that is safe; fn begins from nothing each time.
+// Its errors are the contract's.
+func (s *Store) run(ctx context.Context, fn func(context.Context) error) error {
+	var err error
+	for range maxAttempts {
+		err = s.attempt(ctx, fn)
+		if err == nil || ctx.Err() != nil || !again(err) {
+			break
+		}
+	}
+	if err != nil {
+		err = s.contractual(ctx, err)
+	}
+	s.trouble.heard(s.log, err)
+	return err
+}
+
+func (s *Store) attempt(ctx context.Context, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.opts.StatementTimeout)
+	defer cancel()
+	return fn(ctx)
+}
+
+// send makes a batch, which is one transaction and one round trip.
+func (s *Store) send(ctx context.Context, b *pgx.Batch) error {
+	return s.pool.SendBatch(ctx, b).Close()
+}
+
+// Close waits for the calls in flight and closes the connections.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	s.use.Lock() // for good
+	s.pool.Close()
+	return nil
+}
+
+// one reads the only row that there may be.
+func one(rows pgx.Rows, err error, dst ...any) (found bool, _ error) {
+	if err != nil {
+		return false, err
+	}
+	_, err = pgx.ForEachRow(rows, dst, func() error {
+		found = true
+		return nil
+	})
+	return found, err
+}
