@@ -224,9 +224,10 @@ func (t *tap) await(n int64) {
 	t.got -= n
 }
 
-// crowdOf makes a room of one writer and so many who read, and returns a function
-// that sends a message and waits until all have it.
-func crowdOf(tb testing.TB, m Message, peers int) (send func()) {
+// crowdOf makes a room of one writer and so many who read, and returns functions
+// that send a message, from the writer or from the server, and wait until all
+// have it.
+func crowdOf(tb testing.TB, m Message, peers int) (relay, broadcast func()) {
 	c := newCrowd(tb, m, Limits{})
 	writer, r := c.join("writer")
 	go func() { _, _ = io.Copy(io.Discard, r) }()
@@ -236,13 +237,19 @@ func crowdOf(tb testing.TB, m Message, peers int) (send func()) {
 		go t.drink(nc)
 	}
 	text := []byte(`{"x":12,"y":"` + strings.Repeat("y", 100) + `"}`)
-	frame := masked(true, opText, text)
-	size := int64(frameHeaderLen(len(text)+16) + len(text) + 16) // ,"from":"writer"
+	onWire := func(n int) int64 { return int64(peers * (frameHeaderLen(n) + n)) }
+	frame, relayed := masked(true, opText, text), onWire(len(text)+len(`,"from":"writer"`))
+	room, err := c.srv.Room("main", "r")
+	require.NoError(tb, err)
+	without := []string{"writer"}
 	return func() {
-		_, err := writer.Write(frame)
-		require.NoError(tb, err)
-		t.await(size * int64(peers))
-	}
+			_, err := writer.Write(frame)
+			require.NoError(tb, err)
+			t.await(relayed)
+		}, func() {
+			room.Broadcast(Payload{Data: text}, without...)
+			t.await(onWire(len(text)))
+		}
 }
 
 // A message is encoded once: what is allocated for it does not depend on how many
@@ -251,8 +258,11 @@ func TestRelayAllocatesNothingPerPeer(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	perMessage := func(peers int) float64 {
-		send := crowdOf(t, Message{Relay: RelayJSON}, peers)
+	perMessage := func(peers int, broadcasts bool) float64 {
+		send, broadcast := crowdOf(t, Message{Relay: RelayJSON}, peers)
+		if broadcasts {
+			send = broadcast
+		}
 		for range 100 {
 			send()
 		}
@@ -265,22 +275,27 @@ func TestRelayAllocatesNothingPerPeer(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		return float64(after.Mallocs-before.Mallocs) / n
 	}
-	few, many := perMessage(2), perMessage(202)
-	t.Logf("allocations: %.1f for 2 peers, %.1f for 202", few, many)
-	require.Less(t, many-few, 20.0, "200 more peers")
+	for _, broadcasts := range []bool{false, true} {
+		few, many := perMessage(2, broadcasts), perMessage(202, broadcasts)
+		t.Logf("allocations: %.1f for 2 peers, %.1f for 202", few, many)
+		require.Less(t, many-few, 20.0, "200 more peers")
+	}
 }
 
-// BenchmarkRelay sends a message through a room and waits until all have it.
+// BenchmarkRelay sends a message through a room, from a client or from the code
+// of the room, and waits until all have it.
 func BenchmarkRelay(b *testing.B) {
 	for _, peers := range []int{1, 10, 100, 1000} {
-		b.Run(fmt.Sprintf("peers=%d", peers), func(b *testing.B) {
-			send := crowdOf(b, Message{Relay: RelayJSON}, peers)
-			b.ReportAllocs()
-			start := cpu()
-			for b.Loop() {
-				send()
-			}
-			reportPer(b, peers, start)
-		})
+		relay, broadcast := crowdOf(b, Message{Relay: RelayJSON}, peers)
+		for name, send := range map[string]func(){"relay": relay, "broadcast": broadcast} {
+			b.Run(fmt.Sprintf("%s/peers=%d", name, peers), func(b *testing.B) {
+				b.ReportAllocs()
+				start := cpu()
+				for b.Loop() {
+					send()
+				}
+				reportPer(b, peers, start)
+			})
+		}
 	}
 }
