@@ -265,8 +265,8 @@ func TestRecordsHaveRooms(t *testing.T) {
 		kinds += string(r.Key[0])
 	}
 	require.Equal(t, "hdlxvvat", kinds)
-	require.Equal(t, pebble.ValueKey(notes, state, "s"), all[5].Key)
-	require.Equal(t, pebble.ValueKey(notes, history, "\xff"), all[6].Key)
+	require.Equal(t, pebble.ValueKey(notes, state, "s"), all[4].Key)
+	require.Equal(t, pebble.ValueKey(notes, history, "\xff"), all[5].Key)
 }
 
 // TestStoreWithoutRoomsOpens: what was written before there were rooms is a
