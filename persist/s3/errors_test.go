@@ -257,3 +257,19 @@ func TestPutIsTriedAgain(t *testing.T) {
 		require.Equal(t, slices.Repeat([]int{len(data)}, tries), sizes, "status %d", status)
 	}
 }
+
+// TestBodyEnds: who still reads when the put has ended gets nothing of what is the caller's again, and cannot go back.
+func TestBodyEnds(t *testing.T) {
+	r, end := s3.NewBody([]byte("text"))
+	part := make([]byte, 2)
+	n, err := r.Read(part)
+	require.NoError(t, err)
+	require.Equal(t, 2, n)
+	end()
+	n, err = r.Read(part)
+	require.Zero(t, n)
+	require.Error(t, err)
+	require.NotErrorIs(t, err, io.EOF, "it is not all that there was")
+	_, rewinds := r.(io.Seeker)
+	require.False(t, rewinds)
+}

@@ -1,7 +1,9 @@
 package s3
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net"
 )
 
@@ -9,4 +11,10 @@ import (
 func (o Options) WithDial(dial func(ctx context.Context, network, address string) (net.Conn, error)) Options {
 	o.dial = dial
 	return o
+}
+
+// NewBody returns what a try of a put reads, and what ends it.
+func NewBody(data []byte) (r io.Reader, end func()) {
+	b := &body{reader: bytes.NewReader(data)}
+	return b, b.end
 }
