@@ -18,10 +18,10 @@ import (
 func deep(levels int, deleted bool) []byte {
 	u := bytesOf([]byte{1}, levels, 7, 0, []byte{byte(update.Type), 1}, "r", []byte{0})
 	for i := 1; i < levels; i++ {
-		u = bytesOf(u, []byte{byte(update.Type), 0}, 7, i-1, []byte{0})
+		u = add(u, []byte{byte(update.Type), 0}, 7, i-1, []byte{0})
 	}
 	if deleted {
-		return bytesOf(u, []byte{1}, 7, 1, 0, 1)
+		return add(u, []byte{1}, 7, 1, 0, 1)
 	}
 	return append(u, 0)
 }
@@ -31,8 +31,6 @@ func TestDeepNesting(t *testing.T) {
 	const levels = 300_000
 	d := open(t, deep(levels, false))
 	_, err := d.JSON(t.Context(), "r", materialise.Array)
-	require.ErrorIs(t, err, materialise.ErrLimit)
-	_, err = d.XML(t.Context(), "r", materialise.Fragment)
 	require.ErrorIs(t, err, materialise.ErrLimit)
 	_, err = d.AllJSON(t.Context())
 	require.ErrorIs(t, err, materialise.ErrLimit)
@@ -78,6 +76,19 @@ func TestMalformed(t *testing.T) {
 		_, err = materialise.Replace(t.Context(), update.Empty, u, materialise.EditOptions{})
 		require.ErrorIs(t, err, materialise.ErrMalformed, "%x", u)
 	}
+	// What is known to hang y-crdt, or to make it allocate without end, never comes to it: counts beyond the bytes that follow.
+	defer materialise.SetSecond(func([]byte, materialise.Limits) ([]byte, error) { panic("reached") })()
+	for _, u := range [][]byte{
+		{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 0},
+		{0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
+		{1, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 1, 0},
+		{1, 1, 7, 0, byte(update.Any), 1, 1, 'a', 0xff, 0xff, 0xff, 0xff, 7},
+		{1, 1, 7, 0, byte(update.Any), 1, 1, 'a', 1, 117, 0xff, 0xff, 0xff, 0xff, 7},
+	} {
+		_, err := materialise.Replace(t.Context(), u, update.Empty, materialise.EditOptions{})
+		require.ErrorIs(t, err, materialise.ErrMalformed, "%x", u)
+	}
+
 	// Not as a store would have it, but sound: two sections of one client, an empty delete range.
 	u := bytesOf([]byte{2, 1}, 7, 1, []byte{byte(update.String) | update.HasOrigin}, 7, 0, "b", []byte{1}, 7, 0, []byte{byte(update.String), 1}, "t", "a", []byte{1}, 7, 1, 0, 0)
 	require.Equal(t, `"ab"`, jsonOf(t, u, "t", materialise.Text))
@@ -116,11 +127,11 @@ func manyFormats(n int) []byte {
 	u := bytesOf([]byte{1}, 2*n, 7, 0)
 	for i := range n {
 		if i == 0 {
-			u = bytesOf(u, []byte{byte(update.Format), 1}, "t")
+			u = add(u, []byte{byte(update.Format), 1}, "t")
 		} else {
-			u = bytesOf(u, []byte{byte(update.Format) | update.HasOrigin}, 7, 2*i-1)
+			u = add(u, []byte{byte(update.Format) | update.HasOrigin}, 7, 2*i-1)
 		}
-		u = bytesOf(u, strings.Repeat("k", 1+i%7)+string(rune('a'+i%26))+string(rune(0x1000+i)), "true", []byte{byte(update.String) | update.HasOrigin}, 7, 2*i, "x")
+		u = add(u, strings.Repeat("k", 1+i%7)+string(rune('a'+i%26))+string(rune(0x1000+i)), "true", []byte{byte(update.String) | update.HasOrigin}, 7, 2*i, "x")
 	}
 	return append(u, 0)
 }
@@ -141,11 +152,12 @@ func TestFormatsThatMultiply(t *testing.T) {
 	require.Len(t, text, 20_000)
 }
 
-// conflicts is a list in which each item has to be compared with all others: all were put at the beginning at once.
+// conflicts is a list in which each item has to be compared with all that were put in before: all claim the beginning, and
+// each another right neighbour, in a text of as many units.
 func conflicts(n int) []byte {
-	u := bytesOf(n)
+	u := bytesOf(n+1, []byte{1}, n+1, 0, []byte{byte(update.String), 1}, "t", strings.Repeat("x", n))
 	for i := range n {
-		u = bytesOf(u, []byte{1}, n-i, 0, []byte{byte(update.String), 1}, "t", "x")
+		u = add(u, []byte{1}, n-i, 0, []byte{byte(update.String) | update.HasRightOrigin}, n+1, n-1-i, "y")
 	}
 	return append(u, 0)
 }
@@ -172,9 +184,9 @@ func TestRings(t *testing.T) {
 	const n = 20_000
 	u := bytesOf(n + 1)
 	for i := range n {
-		u = bytesOf(u, []byte{1}, n-i+10, 0, []byte{byte(update.String) | update.HasOrigin}, (n-i)%n+11, 0, "x")
+		u = add(u, []byte{1}, n-i+10, 0, []byte{byte(update.String) | update.HasOrigin}, (n-i)%n+11, 0, "x")
 	}
-	u = bytesOf(u, []byte{1}, 3, 0, []byte{byte(update.String), 1}, "t", "here", []byte{0})
+	u = add(u, []byte{1}, 3, 0, []byte{byte(update.String), 1}, "t", "here", []byte{0})
 	d := open(t, u)
 	require.True(t, d.Pending())
 	require.Equal(t, `"here"`, jsonOf(t, u, "t", materialise.Text))

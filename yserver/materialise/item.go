@@ -60,7 +60,6 @@ type node struct {
 	depth   int    // how many types it is in
 	start   *item
 	entries map[string]*chain
-	sum     *[32]byte // of its content, once it was asked for
 }
 
 // value returns the item that holds the value of a key, nil when there is none.

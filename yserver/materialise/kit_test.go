@@ -11,7 +11,10 @@ import (
 )
 
 // bytesOf makes bytes of numbers, which are varuints, of strings, which have their length before them, and of bytes.
-func bytesOf(parts ...any) (b []byte) {
+func bytesOf(parts ...any) []byte { return add(nil, parts...) }
+
+// add appends such bytes.
+func add(b []byte, parts ...any) []byte {
 	for _, p := range parts {
 		switch p := p.(type) {
 		case int:

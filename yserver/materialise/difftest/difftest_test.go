@@ -40,19 +40,36 @@ func TestSessions(t *testing.T) {
 		}
 		t.Run(p, func(t *testing.T) {
 			t.Parallel()
-			r := &runner{t: t}
-			err := r.run(dir, "--seed", *seed, "--to", strconv.Itoa(n), "--profile", p)
-			for i, f := range r.findings {
-				if i < 5 {
-					t.Error(f)
-				}
-			}
-			if err != nil && len(r.findings) == 0 {
-				t.Errorf("node: %v\n%s", err, r.stderr.String())
-			}
-			t.Logf("%d findings; %s", len(r.findings), r.summary)
+			hold(t, dir, "--seed", *seed, "--to", strconv.Itoa(n), "--profile", p)
 		})
 	}
+}
+
+// TestForged holds reading to Yjs for states that no client makes.
+func TestForged(t *testing.T) {
+	n := 20_000
+	if *long {
+		n = 200_000
+	}
+	if testing.Short() {
+		n = 4_000
+	}
+	hold(t, ytest.Fixture(t, "yjs"), "--seed", *seed, "--forged", strconv.Itoa(n))
+}
+
+// hold runs Node and reports what it finds.
+func hold(t *testing.T, dir string, args ...string) {
+	r := &runner{t: t}
+	err := r.run(dir, args...)
+	for i, f := range r.findings {
+		if i < 5 {
+			t.Error(f)
+		}
+	}
+	if err != nil && len(r.findings) == 0 {
+		t.Errorf("node: %v\n%s", err, r.stderr.String())
+	}
+	t.Logf("%d findings; %s", len(r.findings), r.summary)
 }
 
 // runner is one Node process.
@@ -106,9 +123,8 @@ func (r *runner) serve(in *bufio.Reader, out io.Writer) error {
 		}
 		res, err := r.operate(op, blobs)
 		reply := answer(statusOK, res...)
-		var u *materialise.UnsupportedError
 		switch {
-		case errors.As(err, &u):
+		case errors.Is(err, materialise.ErrUnsupported), errors.Is(err, materialise.ErrMalformed):
 			reply = answer(statusRefused, []byte(err.Error()))
 		case err != nil:
 			reply = answer(statusBroken, []byte(err.Error()))
