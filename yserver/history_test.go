@@ -201,7 +201,9 @@ func TestHistoryKeepsItsEpochThroughHibernation(t *testing.T) {
 	a, b := k.visit("a"), k.visit("b")
 	epoch := a.past("history").Epoch
 	b.past("history")
-	asleep := func(n int64) { count(t, "hibernated", n, func() int64 { return k.Srv.Stats().Hibernations }) }
+	asleep := func(n int64) {
+		eventually(t, "hibernated", func() bool { return k.Srv.Stats().Hibernations >= n })
+	}
 	asleep(1)
 	a.chat(1, 1, b)
 	asleep(2)

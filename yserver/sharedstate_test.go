@@ -94,7 +94,7 @@ func TestStateStaysWhenTheRoomDoesNot(t *testing.T) {
 	})
 	b := k.visit("b")
 	b.hears(stateOf(`{"x":1}`, 1))
-	count(t, "hibernated", 1, func() int64 { return k.Srv.Stats().Hibernations })
+	eventually(t, "hibernated", func() bool { return k.Srv.Stats().Hibernations > 0 })
 	b.sendText(`{"type":"state","patch":{"y":2},"ifVersion":1}`)
 	b.hears(patchOf(`{"y":2}`, 2, "b"))
 	b.leaves()

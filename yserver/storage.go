@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"github.com/yserverd/yserverd/persist"
 )
@@ -160,7 +161,9 @@ func (s *Storage) DeleteAll(ctx context.Context) error {
 
 // Transaction runs fn, and then stores what it wrote, all or nothing. Nobody
 // else writes to the room's storage meanwhile, and what fn reads through tx
-// includes what it wrote. An error of fn is returned, and nothing is stored.
+// includes what it wrote. An error of fn is returned, and nothing is stored. When
+// ctx ends before fn does, the transaction ends: nothing is stored, and others go
+// on.
 func (s *Storage) Transaction(ctx context.Context, fn func(tx *Tx) error) error {
 	store, err := s.store()
 	if err != nil {
@@ -170,13 +173,14 @@ func (s *Storage) Transaction(ctx context.Context, fn func(tx *Tx) error) error 
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if unlock != nil {
+	tx := &Tx{storage: s, store: store, writes: map[string][]byte{}}
+	end := func() {
+		if tx.end() {
 			unlock()
 		}
-	}()
-	tx := &Tx{storage: s, store: store, writes: map[string][]byte{}}
-	defer func() { tx.done = true }()
+	}
+	defer end()
+	defer context.AfterFunc(ctx, end)() // fn may not return at all, and nothing of it is stored
 	if err := fn(tx); err != nil {
 		return err
 	}
@@ -188,20 +192,26 @@ func (s *Storage) Transaction(ctx context.Context, fn func(tx *Tx) error) error 
 	if err != nil {
 		return err
 	}
-	stored := unlock
-	unlock = nil
-	return s.room.srv.change(ctx, change, func(err error) {
+	if !tx.end() {
+		return ctx.Err()
+	}
+	return s.room.srv.changeThen(ctx, change, func(err error) {
 		if err != nil {
 			size = s.room.party.Limits.Storage // to be measured
 		}
 		s.room.srv.sizes.set(s.room.id, size)
-		stored()
+		unlock()
 	})
 }
 
-// change commits a change of a room's data. It calls after with the outcome: be
-// it that ctx ends before, for until then the change may come true at any time.
-func (s *Server) change(ctx context.Context, c persist.RoomChange, after func(error)) error {
+// change commits a change of a room's data.
+func (s *Server) change(ctx context.Context, c persist.RoomChange) error {
+	return s.changeThen(ctx, c, func(error) {})
+}
+
+// changeThen is change, and calls after with the outcome: be it that ctx ends
+// before, for until then the change may come true at any time.
+func (s *Server) changeThen(ctx context.Context, c persist.RoomChange, after func(error)) error {
 	answer := make(chan commit, 1)
 	s.changer.submit(c, answer)
 	var err error
@@ -226,14 +236,17 @@ type Tx struct {
 	store   RoomStore
 	cleared bool
 	writes  map[string][]byte // nil: deleted
-	done    bool
+	ended   atomic.Bool
 }
+
+// end ends the transaction, and reports whether it had not ended before.
+func (tx *Tx) end() bool { return tx.ended.CompareAndSwap(false, true) }
 
 var errTxDone = errors.New("storage transaction has ended")
 
 // Get returns the value of a key, nil when there is none.
 func (tx *Tx) Get(ctx context.Context, key string) ([]byte, error) {
-	if tx.done {
+	if tx.ended.Load() {
 		return nil, errTxDone
 	}
 	if v, ok := tx.writes[key]; ok {
@@ -248,7 +261,7 @@ func (tx *Tx) Get(ctx context.Context, key string) ([]byte, error) {
 // Put stores a value. It is copied.
 func (tx *Tx) Put(_ context.Context, key string, value []byte) error {
 	switch err := persist.ValidateRoomKey(persist.SpaceStorage, key); {
-	case tx.done:
+	case tx.ended.Load():
 		return errTxDone
 	case err != nil:
 		return err
@@ -261,7 +274,7 @@ func (tx *Tx) Put(_ context.Context, key string, value []byte) error {
 
 // Delete removes keys.
 func (tx *Tx) Delete(_ context.Context, keys ...string) error {
-	if tx.done {
+	if tx.ended.Load() {
 		return errTxDone
 	}
 	for _, key := range keys {
@@ -282,7 +295,7 @@ func (tx *Tx) clear() {
 
 // List returns items in the order of their keys, with what the transaction wrote.
 func (tx *Tx) List(ctx context.Context, o ListOptions) ([]Item, error) {
-	if tx.done {
+	if tx.ended.Load() {
 		return nil, errTxDone
 	}
 	bounds := o.bounds()

@@ -261,6 +261,34 @@ func TestATransactionThatBlocksHoldsUpItsRoomOnly(t *testing.T) {
 	require.Zero(t, yserver.HeldLocks(k.Srv))
 }
 
+// A transaction whose function does not return ends with its context. It writes
+// nothing any more, and holds nobody up.
+func TestATransactionThatHangsEndsWithItsContext(t *testing.T) {
+	k := start(t)
+	s, ctx := k.roomOf("r").Storage(), t.Context()
+	hang, ended := make(chan struct{}), make(chan error, 1)
+	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	late := make(chan error, 1)
+	go func() {
+		ended <- s.Transaction(short, func(tx *yserver.Tx) error {
+			err := tx.Put(ctx, "a", []byte("never"))
+			<-hang
+			late <- tx.Put(ctx, "b", []byte("never"))
+			return err
+		})
+	}()
+	<-short.Done()
+	fill(t, s, "c")
+	close(hang)
+	require.Error(t, receive(t, late))
+	require.ErrorIs(t, receive(t, ended), context.DeadlineExceeded)
+	got, err := s.List(ctx, yserver.ListOptions{})
+	require.NoError(t, err)
+	require.Equal(t, items("c"), got)
+	require.Zero(t, yserver.HeldLocks(k.Srv))
+}
+
 // A write whose caller has given up may still come true. Until that is known, no
 // other transaction reads what is there.
 func TestATransactionWaitsForOneThatWasGivenUp(t *testing.T) {
