@@ -11,7 +11,7 @@ import (
 // state looks like a document: text between short bits of structure.
 func state(n int) []byte {
 	var b bytes.Buffer
-	random := noise(n/16 + 16)
+	random := noise(n/16 + 128)
 	for i := 0; b.Len() < n; i++ {
 		fmt.Fprintf(&b, "%c%cline %d of the text, %x", random[2*(i%64)], i, i, random[i%len(random)])
 	}
