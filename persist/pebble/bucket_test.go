@@ -1,12 +1,18 @@
 package pebble_test
 
 import (
+	"context"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/stretchr/testify/require"
 
+	"github.com/yserverd/yserverd/persist"
 	"github.com/yserverd/yserverd/persist/object"
+	"github.com/yserverd/yserverd/persist/object/objecttest"
 	"github.com/yserverd/yserverd/persist/pebble"
 	"github.com/yserverd/yserverd/persist/persisttest"
 )
@@ -27,4 +33,153 @@ func TestBucketSuite(t *testing.T) {
 			})
 		})
 	}
+}
+
+// held is a bucket whose Put, once it has taken effect, waits until it may return.
+type held struct {
+	object.Bucket
+	put chan string   // gets the name
+	on  chan struct{} // closed to let it return
+}
+
+func (h held) Put(ctx context.Context, name string, stored []byte) error {
+	err := h.Bucket.Put(ctx, name, stored)
+	h.put <- name
+	<-h.on
+	return err
+}
+
+// TestSweepSparesWhatIsAboutToBeNamed sweeps while an object is there that no row
+// names yet, however young orphans may be.
+func TestSweepSparesWhatIsAboutToBeNamed(t *testing.T) {
+	for name, write := range map[string]func(context.Context, *pebble.Store) error{
+		"compact": func(ctx context.Context, s *pebble.Store) error { return s.Compact(ctx, notes, 0, 2, []byte("ab")) },
+		"replace": func(ctx context.Context, s *pebble.Store) error {
+			_, err := s.Replace(ctx, notes, 0, nil, []byte("ab"))
+			return err
+		},
+		"version": func(ctx context.Context, s *pebble.Store) error {
+			return s.PutVersion(ctx, notes, persist.Version{ID: "v", Created: time.UnixMilli(1)}, []byte("ab"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			memory := new(objecttest.Memory)
+			bucket := held{memory, make(chan string), make(chan struct{})}
+			s := openMem(t, pebble.Options{Bucket: bucket})
+			mustAppend(t, s, notes, 0, "a", "b")
+			written, swept := make(chan error, 1), make(chan error, 1)
+			go func() { written <- write(t.Context(), s) }()
+			object := <-bucket.put
+			go func() {
+				_, err := s.Sweep(t.Context(), everything())
+				swept <- err
+			}()
+			// An answer of the sweep is nothing to wait for if all is well: it has
+			// to wait for the writer. So it gets some time to go wrong in.
+			select {
+			case err := <-swept:
+				require.NoError(t, err)
+			case <-time.After(20 * time.Millisecond):
+			}
+			require.Equal(t, []string{object}, memory.Names())
+			close(bucket.on)
+			require.NoError(t, <-written)
+			if len(swept) == 0 {
+				require.NoError(t, <-swept)
+			}
+			require.Equal(t, []string{object}, memory.Names())
+			mustLoad(t, s, notes)
+		})
+	}
+}
+
+// TestPurgeWaitsForWriters: an object that a call in flight has put does not
+// outlive a purge.
+func TestPurgeWaitsForWriters(t *testing.T) {
+	memory := new(objecttest.Memory)
+	bucket := held{memory, make(chan string), make(chan struct{})}
+	s := openMem(t, pebble.Options{Bucket: bucket})
+	mustAppend(t, s, notes, 0, "a", "b")
+	written, purged := make(chan error, 1), make(chan error, 1)
+	go func() { written <- s.Compact(t.Context(), notes, 0, 2, []byte("ab")) }()
+	<-bucket.put
+	go func() { purged <- s.Purge(t.Context(), notes) }()
+	close(bucket.on)
+	require.NoError(t, <-written)
+	require.NoError(t, <-purged)
+	require.Empty(t, memory.Names())
+	require.False(t, mustLoad(t, s, notes).Exists)
+	// Waiting ends with the context.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, s.Purge(ctx, notes), context.Canceled)
+}
+
+// TestBucketComesAndGoes: what was stored without a bucket stays readable with
+// one; the other way round nothing is quarantined, and nothing is lost.
+func TestBucketComesAndGoes(t *testing.T) {
+	fs, memory := vfs.NewMem(), new(objecttest.Memory)
+	open := func(b object.Bucket) *pebble.Store {
+		return mustOpen(t, "db", pebble.Options{FS: fs, Bucket: b}.Small())
+	}
+	long := strings.Repeat("x", 3*pebble.TestPieceBytes)
+	s := open(nil)
+	mustAppend(t, s, notes, 0, "a", "b", "c")
+	require.NoError(t, s.Compact(t.Context(), notes, 0, 1, []byte(long)))
+	putVersion(t, s, notes, "one", 1, long)
+	require.NoError(t, s.Close())
+
+	s = open(memory)
+	require.Equal(t, long, string(mustLoad(t, s, notes).Snapshot.Data))
+	putVersion(t, s, notes, "two", 2, long)
+	require.NoError(t, s.Compact(t.Context(), notes, 0, 2, []byte(long+"b")))
+	pieces, err := s.CountKind('s')
+	require.NoError(t, err)
+	require.Equal(t, 3, pieces, "those of the version")
+	require.NoError(t, s.Close())
+
+	s = open(nil)
+	_, err = s.Load(t.Context(), notes)
+	require.ErrorIs(t, err, persist.ErrUnavailable)
+	_, _, err = s.Version(t.Context(), notes, "two")
+	require.ErrorIs(t, err, persist.ErrUnavailable)
+	_, state, err := s.Version(t.Context(), notes, "one")
+	require.NoError(t, err)
+	require.Equal(t, long, string(state))
+	require.NoError(t, s.Compact(t.Context(), notes, 0, 3, []byte("abc")))
+	require.Equal(t, "abc", string(mustLoad(t, s, notes).Snapshot.Data))
+	_, err = s.Sweep(t.Context(), everything())
+	require.ErrorIs(t, err, persist.ErrUnavailable, "there is something to sweep")
+	require.Zero(t, s.Stats().Quarantined)
+	mustAppend(t, s, sound, 0, "x")
+	require.ErrorIs(t, s.Purge(t.Context(), notes), persist.ErrUnavailable)
+	require.Len(t, memory.Names(), 2)
+	require.NoError(t, s.Close())
+
+	s = open(memory)
+	require.NoError(t, sweepAll(t.Context(), s), "of what the purge left")
+	require.Empty(t, memory.Names())
+	require.ErrorIs(t, s.Purge(t.Context(), notes), persist.ErrNotFound)
+	st := s.Stats()
+	require.Equal(t, uint64(2), st.SweptObjects)
+	require.NoError(t, s.Close())
+}
+
+// TestStoresShareABucket: each sweeps and purges its own objects only.
+func TestStoresShareABucket(t *testing.T) {
+	memory := new(objecttest.Memory)
+	var stores []*pebble.Store
+	for range 2 {
+		s := openMem(t, pebble.Options{Bucket: memory})
+		stores = append(stores, s)
+		mustAppend(t, s, notes, 0, "a", "b")
+		require.NoError(t, s.Compact(t.Context(), notes, 0, 1, []byte("a")))
+		require.NoError(t, s.Compact(t.Context(), notes, 0, 2, []byte("ab")))
+	}
+	require.Len(t, memory.Names(), 4)
+	require.NoError(t, sweepAll(t.Context(), stores[0]))
+	require.Len(t, memory.Names(), 3)
+	require.NoError(t, stores[0].Purge(t.Context(), notes))
+	require.Len(t, memory.Names(), 2)
+	require.Equal(t, "ab", string(mustLoad(t, stores[1], notes).Snapshot.Data))
 }

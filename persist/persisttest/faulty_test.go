@@ -146,7 +146,7 @@ func TestFaultyRooms(t *testing.T) {
 	for _, done := range []bool{false, true} {
 		memory := persisttest.NewMemory()
 		f := persisttest.NewFaulty(memory, func(c persisttest.Call) persisttest.Fault {
-			if c.Op != persisttest.OpAlarms {
+			if c.Op != persisttest.OpAlarms && c.Op != persisttest.OpDeliveries {
 				require.Equal(t, notes, c.Key)
 			}
 			return persisttest.Fault{Err: boom, Done: done}
@@ -167,8 +167,15 @@ func TestFaultyRooms(t *testing.T) {
 		alarms, err := f.Alarms(ctx, time.Time{}, 0)
 		require.ErrorIs(t, err, boom)
 		require.Nil(t, alarms)
+		alarm, err = f.Delivery(ctx, notes)
+		require.ErrorIs(t, err, boom)
+		require.Zero(t, alarm)
+		alarms, err = f.Deliveries(ctx, time.Time{}, 0)
+		require.ErrorIs(t, err, boom)
+		require.Nil(t, alarms)
 		for _, op := range []persisttest.Op{
 			persisttest.OpChangeRooms, persisttest.OpGetRoom, persisttest.OpListRoom, persisttest.OpRoomSize, persisttest.OpAlarm, persisttest.OpAlarms,
+			persisttest.OpDelivery, persisttest.OpDeliveries,
 		} {
 			require.Equal(t, 1, f.Calls(op), op)
 		}
@@ -176,6 +183,56 @@ func TestFaultyRooms(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, done, len(alarms) == 1, "the change took effect")
 	}
+}
+
+// TestFaultyLives fails each of the methods for lives and versions, before its
+// effect and behind it.
+func TestFaultyLives(t *testing.T) {
+	ctx := t.Context()
+	version := persist.Version{ID: "v", Created: time.UnixMilli(1)}
+	calls := []struct {
+		op   persisttest.Op
+		call func(persisttest.Store) error
+	}{
+		{persisttest.OpReplace, func(s persisttest.Store) error {
+			epoch, err := s.Replace(ctx, notes, 0, nil, []byte("x"))
+			if err != nil {
+				require.Zero(t, epoch)
+			}
+			return err
+		}},
+		{persisttest.OpPutVersion, func(s persisttest.Store) error { return s.PutVersion(ctx, notes, version, []byte("x")) }},
+		{persisttest.OpVersions, func(s persisttest.Store) error {
+			page, _, err := s.Versions(ctx, notes, "", 0)
+			require.Equal(t, err == nil, page != nil)
+			return err
+		}},
+		{persisttest.OpVersion, func(s persisttest.Store) error {
+			_, state, err := s.Version(ctx, notes, "v")
+			require.Equal(t, err == nil, state != nil)
+			return err
+		}},
+		{persisttest.OpDeleteVersion, func(s persisttest.Store) error { return s.DeleteVersion(ctx, notes, "v") }},
+		{persisttest.OpDelete, func(s persisttest.Store) error { return s.Delete(ctx, notes, nil) }},
+		{persisttest.OpUndelete, func(s persisttest.Store) error { return s.Undelete(ctx, notes) }},
+		{persisttest.OpPurge, func(s persisttest.Store) error { return s.Purge(ctx, notes) }},
+		{persisttest.OpSweep, func(s persisttest.Store) error {
+			_, err := s.Sweep(ctx, persist.SweepOptions{})
+			return err
+		}},
+	}
+	memory := persisttest.NewMemory()
+	for _, c := range calls {
+		f := persisttest.NewFaulty(memory, persisttest.OnCall(c.op, 1, persisttest.Fault{Err: persisttest.ErrInjected}))
+		require.ErrorIs(t, c.call(f), persisttest.ErrInjected, c.op)
+		require.NoError(t, c.call(f), "%s: nothing was done before", c.op)
+		require.Equal(t, 2, f.Calls(c.op))
+	}
+	f := persisttest.NewFaulty(memory, persisttest.OnCall(persisttest.OpReplace, 1, persisttest.Fault{Err: persisttest.ErrInjected, Done: true}))
+	_, err := f.Replace(ctx, notes, 0, nil, []byte("x"))
+	require.ErrorIs(t, err, persisttest.ErrInjected)
+	_, err = f.Replace(ctx, notes, 0, nil, []byte("x"))
+	require.ErrorIs(t, err, persist.ErrEpoch, "it was done")
 }
 
 // documentsOnly is a store that keeps no data of rooms.
