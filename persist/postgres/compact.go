@@ -39,7 +39,7 @@ WITH d AS MATERIALIZED (
 		log_bytes = d.log_bytes - coalesce((SELECT sum(bytes) FROM dropped), 0), updated_at = now()
 	FROM fit WHERE d.id = fit.id
 )
-SELECT epoch, deleted_at IS NOT NULL, quarantined_at IS NOT NULL, quarantine_row, coalesce(quarantine_reason, ''),
+SELECT seq, epoch, deleted_at IS NOT NULL, quarantined_at IS NOT NULL, quarantine_row, coalesce(quarantine_reason, ''),
 	EXISTS (SELECT FROM fit)
 FROM d`
 
@@ -69,29 +69,55 @@ func (s *Store) compact(ctx context.Context, k persist.Key, epoch persist.Epoch,
 	if err := checkState(k, snapshot); err != nil {
 		return err
 	}
+	party, room := []byte(k.Party), []byte(k.Room)
+	if s.opts.Bucket != nil {
+		// Looking first saves an object for what will be refused.
+		if err := s.compactable(ctx, k, epoch, upTo); err != nil {
+			return err
+		}
+	}
 	p, err := s.placeSnapshot(ctx, k, epoch, upTo, snapshot)
 	if err != nil {
 		return err
 	}
 	var a answer
-	party, room := []byte(k.Party), []byte(k.Room)
 	err = s.run(ctx, func(ctx context.Context) error {
 		b := &pgx.Batch{}
 		b.Queue(lockSQL, party, room)
 		b.Queue(compactSQL, party, room, signed(epoch), signed(upTo), int64(len(snapshot)), p.data, p.sum, p.object).Query(a.read)
 		return s.send(ctx, b)
 	})
-	if err == nil {
-		err = a.err(k, epoch)
-	}
 	if err != nil {
 		return err
 	}
-	if !a.done {
-		return persist.ErrStale
-	}
-	return nil
+	return a.compacted(k, epoch)
 }
+
+const compactableSQL = `
+SELECT ` + flags + `, d.snapshot_seq < $3 AND $3 <= d.seq FROM yserverd.documents d WHERE d.party = $1 AND d.room = $2`
+
+func (s *Store) compactable(ctx context.Context, k persist.Key, epoch persist.Epoch, upTo persist.Seq) error {
+	a, err := s.look(ctx, compactableSQL, []byte(k.Party), []byte(k.Room), signed(upTo))
+	if err != nil {
+		return err
+	}
+	return a.compacted(k, epoch)
+}
+
+// look makes one statement that says what answer reads.
+func (s *Store) look(ctx context.Context, sql string, args ...any) (a answer, err error) {
+	err = s.run(ctx, func(ctx context.Context) error {
+		rows, err := s.pool.Query(ctx, sql, args...)
+		if err != nil {
+			return err
+		}
+		return a.read(rows)
+	})
+	return a, err
+}
+
+// flags are what statements say of a document d, as answer reads it, with an own value last.
+const flags = `d.seq, d.epoch, d.deleted_at IS NOT NULL, d.quarantined_at IS NOT NULL, d.quarantine_row, coalesce(d.quarantine_reason, '')`
 
 // answer is what a statement says that changes a document as a whole.
 type answer struct {
@@ -102,11 +128,20 @@ type answer struct {
 
 func (a *answer) read(rows pgx.Rows) error {
 	*a = answer{}
-	var epoch, row int64
+	var seq, epoch, row int64
 	var reason []byte
-	found, err := one(rows, nil, &epoch, &a.head.deleted, &a.head.quarantined, &row, &reason, &a.done)
+	found, err := one(rows, nil, &seq, &epoch, &a.head.deleted, &a.head.quarantined, &row, &reason, &a.done)
 	a.found = found
-	a.head.epoch, a.head.row, a.head.reason = uint64(epoch), uint64(row), string(reason)
+	a.head.seq, a.head.epoch, a.head.row, a.head.reason = uint64(seq), uint64(epoch), uint64(row), string(reason)
+	return err
+}
+
+// compacted is what Compact returns.
+func (a *answer) compacted(k persist.Key, epoch persist.Epoch) error {
+	err := a.err(k, epoch)
+	if err == nil && !a.done {
+		err = persist.ErrStale
+	}
 	return err
 }
 

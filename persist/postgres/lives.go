@@ -21,7 +21,7 @@ WITH d AS MATERIALIZED (
 	UPDATE yserverd.documents t SET deleted_at = now(), epoch = d.epoch + 1
 	FROM d WHERE t.id = d.id AND d.quarantined_at IS NULL AND d.deleted_at IS NULL
 )
-SELECT d.epoch, false, d.quarantined_at IS NOT NULL, d.quarantine_row, coalesce(d.quarantine_reason, ''), true FROM d`
+SELECT d.seq, d.epoch, false, d.quarantined_at IS NOT NULL, d.quarantine_row, coalesce(d.quarantine_reason, ''), true FROM d`
 	return s.call(ctx, "delete", func(ctx context.Context) error {
 		if err := k.Validate(); err != nil {
 			return err
@@ -43,7 +43,7 @@ WITH d AS MATERIALIZED (
 	UPDATE yserverd.documents t SET deleted_at = NULL
 	FROM d WHERE t.id = d.id AND d.quarantined_at IS NULL AND d.deleted_at IS NOT NULL
 )
-SELECT d.epoch, false, d.quarantined_at IS NOT NULL, d.quarantine_row, coalesce(d.quarantine_reason, ''), d.deleted_at IS NOT NULL
+SELECT d.seq, d.epoch, false, d.quarantined_at IS NOT NULL, d.quarantine_row, coalesce(d.quarantine_reason, ''), d.deleted_at IS NOT NULL
 FROM d`
 	return s.call(ctx, "undelete", func(ctx context.Context) error {
 		if err := k.Validate(); err != nil {

@@ -94,9 +94,9 @@ func (s *Store) fetchSnapshot(ctx context.Context, l *loading) ([]byte, error) {
 	return nil, s.damaged(ctx, l.key, h.id, 0, fmt.Sprintf("snapshot: object %s: %v", h.snapshotObject, err))
 }
 
-// unnamed is a condition on objects: no row names them.
-const unnamed = `NOT EXISTS (SELECT FROM yserverd.documents d WHERE d.snapshot_object = name)
-	AND NOT EXISTS (SELECT FROM yserverd.versions v WHERE v.object = name)`
+// unnamed is a condition on objects o: no row names them.
+const unnamed = `NOT EXISTS (SELECT FROM yserverd.documents d WHERE d.snapshot_object = o.name)
+	AND NOT EXISTS (SELECT FROM yserverd.versions v WHERE v.object = o.name)`
 
 // remove drops the objects whose names claim returns, and returns how many. The transaction has their rows locked until
 // they are gone, so that nobody can plan to name one meanwhile.
@@ -123,14 +123,19 @@ func (s *Store) remove(ctx context.Context, claim string, args ...any) (n int, e
 	return len(names), tx.Commit(ctx)
 }
 
-// claimUnknownSQL claims of the names those that no row names and that are not remembered, or are planned since too long.
-const claimUnknownSQL = `
-INSERT INTO yserverd.objects AS o (name, planned)
-SELECT name, false FROM unnest($1::text[]) AS name WHERE ` + unnamed + ` ORDER BY name
-ON CONFLICT (name) DO UPDATE SET planned = false WHERE o.planned AND o.since < $2
-RETURNING name`
+// claimSQL claims of the names those that no row names. What is remembered it claims if a condition holds.
+const claimSQL = `
+INSERT INTO yserverd.objects AS known (name, planned)
+SELECT DISTINCT o.name, false FROM unnest($1::text[]) AS o(name) WHERE ` + unnamed + ` ORDER BY o.name
+ON CONFLICT (name) DO UPDATE SET planned = false WHERE `
+
+// claimOrphansSQL claims what is not remembered, or is planned since too long.
+const claimOrphansSQL = claimSQL + `known.planned AND known.since < $2 RETURNING name`
+
+// claimPurgedSQL claims what is not remembered since.
+const claimPurgedSQL = claimSQL + `known.since <= $2 RETURNING name`
 
 // claimSupersededSQL claims what was superseded before a time.
 const claimSupersededSQL = `
-SELECT name FROM yserverd.objects WHERE NOT planned AND since < $1 AND ` + unnamed + `
-ORDER BY since LIMIT $2 FOR UPDATE SKIP LOCKED`
+SELECT o.name FROM yserverd.objects o WHERE NOT o.planned AND o.since < $1 AND ` + unnamed + `
+ORDER BY o.since LIMIT $2 FOR UPDATE SKIP LOCKED`

@@ -43,11 +43,11 @@ WITH d AS MATERIALIZED (
 		snapshot_bytes = $4, snapshot_sum = $6, snapshot_object = $7::text, updated_at = now()
 	FROM fit WHERE d.id = fit.id
 )
-SELECT epoch, deleted_at IS NOT NULL, quarantined_at IS NOT NULL, quarantine_row, coalesce(quarantine_reason, ''),
+SELECT seq, epoch, deleted_at IS NOT NULL, quarantined_at IS NOT NULL, quarantine_row, coalesce(quarantine_reason, ''),
 	EXISTS (SELECT FROM target)
 FROM d
 UNION ALL
-SELECT 0, false, false, 0, '', true FROM created`
+SELECT 0, 0, false, false, 0, '', true FROM created`
 
 // Replace implements persist's contract. The snapshot's number is part of what is stored, so the document is looked at
 // first, and again when an append comes in between.
@@ -74,24 +74,22 @@ func (s *Store) Replace(ctx context.Context, k persist.Key, epoch persist.Epoch,
 
 func (s *Store) replace(ctx context.Context, k persist.Key, epoch persist.Epoch, dead []int64, snapshot []byte) (bool, error) {
 	party, room := []byte(k.Party), []byte(k.Room)
-	var seq int64
-	err := s.run(ctx, func(ctx context.Context) error {
-		rows, err := s.pool.Query(ctx, `SELECT seq FROM yserverd.documents WHERE party = $1 AND room = $2`, party, room)
-		_, err = one(rows, err, &seq)
-		return err
-	})
+	a, err := s.look(ctx, `SELECT `+flags+`, false FROM yserverd.documents d WHERE d.party = $1 AND d.room = $2`, party, room)
+	if err == nil {
+		err = a.err(k, epoch)
+	}
 	if err != nil {
 		return false, err
 	}
-	p, err := s.placeSnapshot(ctx, k, epoch+1, uint64(seq)+1, snapshot)
+	seq := a.head.seq + 1
+	p, err := s.placeSnapshot(ctx, k, epoch+1, seq, snapshot)
 	if err != nil {
 		return false, err
 	}
-	var a answer
 	err = s.run(ctx, func(ctx context.Context) error {
 		b := &pgx.Batch{}
 		b.Queue(lockSQL, party, room)
-		b.Queue(replaceSQL, party, room, signed(epoch), int64(len(snapshot)), p.data, p.sum, p.object, seq+1, dead).Query(a.read)
+		b.Queue(replaceSQL, party, room, signed(epoch), int64(len(snapshot)), p.data, p.sum, p.object, signed(seq), dead).Query(a.read)
 		return s.send(ctx, b)
 	})
 	if err != nil || a.done {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,11 +12,12 @@ import (
 	"github.com/yserverd/yserverd/persist/object"
 )
 
-// purgeSQL removes what there is of a key, and says whether that was anything. Arguments: party, room, the time before
-// which it must have been deleted (NULL: it need not be), the first name of its objects and what is behind the last.
+// purgeSQL removes what there is of a key, but remembers its objects. It says whether there was anything, which
+// objects are remembered, which are planned, and when it was. Arguments: party, room, the time before which it must have been deleted (NULL: it
+// need not be), the first name of its objects and what is behind the last.
 const purgeSQL = `
 WITH d AS MATERIALIZED (
-	SELECT id FROM yserverd.documents WHERE party = $1 AND room = $2
+	SELECT id, snapshot_object FROM yserverd.documents WHERE party = $1 AND room = $2
 		AND ($3::timestamptz IS NULL OR deleted_at < $3 AND quarantined_at IS NULL)
 ), r AS MATERIALIZED (
 	SELECT * FROM yserverd.rooms WHERE party = $1 AND room = $2 AND ($3::timestamptz IS NULL OR EXISTS (SELECT FROM d))
@@ -26,7 +28,7 @@ WITH d AS MATERIALIZED (
 ), dead AS (
 	DELETE FROM yserverd.dead_clients t USING d WHERE t.document_id = d.id
 ), versions AS (
-	DELETE FROM yserverd.versions t USING d WHERE t.document_id = d.id
+	DELETE FROM yserverd.versions t USING d WHERE t.document_id = d.id RETURNING object
 ), documents AS (
 	DELETE FROM yserverd.documents t USING d WHERE t.id = d.id
 ), room_values AS (
@@ -34,10 +36,17 @@ WITH d AS MATERIALIZED (
 ), rooms AS (
 	DELETE FROM yserverd.rooms t USING r WHERE t.id = r.id
 ), objects AS (
-	DELETE FROM yserverd.objects WHERE name >= $4 AND name < $5 AND ($3::timestamptz IS NULL OR EXISTS (SELECT FROM d))
+	INSERT INTO yserverd.objects (name, planned)
+	SELECT snapshot_object, false FROM d WHERE snapshot_object IS NOT NULL
+	UNION SELECT object, false FROM versions WHERE object IS NOT NULL
+	ON CONFLICT (name) DO UPDATE SET planned = false
+	RETURNING name
 )
 SELECT EXISTS (SELECT FROM d) OR EXISTS (SELECT FROM room_values)
-	OR EXISTS (SELECT FROM r WHERE alarm IS NOT NULL OR delivery IS NOT NULL OR quarantined_at IS NOT NULL)`
+		OR EXISTS (SELECT FROM r WHERE alarm IS NOT NULL OR delivery IS NOT NULL OR quarantined_at IS NOT NULL),
+	ARRAY(SELECT name FROM objects UNION SELECT name FROM yserverd.objects WHERE NOT planned AND name >= $4 AND name < $5),
+	ARRAY(SELECT name FROM yserverd.objects WHERE planned AND name >= $4 AND name < $5),
+	now()`
 
 // Purge implements persist's contract.
 func (s *Store) Purge(ctx context.Context, k persist.Key) error {
@@ -58,28 +67,42 @@ func (s *Store) Purge(ctx context.Context, k persist.Key) error {
 func (s *Store) purge(ctx context.Context, k persist.Key, deletedBefore *time.Time) (there bool, err error) {
 	party, room := []byte(k.Party), []byte(k.Room)
 	prefix := object.DocumentPrefix(s.uuid, k)
+	var remembered, planned []string
+	var at time.Time
 	err = s.run(ctx, func(ctx context.Context) error {
 		b := &pgx.Batch{}
 		b.Queue(`SELECT id FROM yserverd.documents WHERE party = $1 AND room = $2 FOR UPDATE`, party, room)
 		b.Queue(`SELECT id FROM yserverd.rooms WHERE party = $1 AND room = $2 FOR UPDATE`, party, room)
 		b.Queue(purgeSQL, party, room, deletedBefore, prefix, prefix+"\x7f").QueryRow(func(row pgx.Row) error {
-			return row.Scan(&there)
+			return row.Scan(&there, &remembered, &planned, &at)
 		})
 		return s.send(ctx, b)
 	})
 	if err != nil || s.opts.Bucket == nil || deletedBefore != nil && !there {
 		return there, err
 	}
+	listed, err := s.listAll(ctx, prefix)
+	if err != nil {
+		return there, err
+	}
+	// What another document of that key has been given since then is left alone. The names are forgotten with the objects,
+	// so that whoever repeats a purge that has failed is told that there was something.
+	there = there || len(remembered) > 0 || len(listed) > 0
+	_, err = s.remove(ctx, claimPurgedSQL, slices.Concat(listed, remembered, planned), at)
+	return there, err
+}
+
+// listAll returns the names of the objects of a document.
+func (s *Store) listAll(ctx context.Context, prefix string) (all []string, err error) {
 	for after := ""; ; {
 		page, err := s.opts.Bucket.List(ctx, prefix, after, 0)
-		if err != nil || len(page) == 0 {
-			return there, err
-		}
-		n, err := s.remove(ctx, claimUnknownSQL, names(page, nil), time.Time{})
 		if err != nil {
-			return there, err
+			return nil, err
 		}
-		there = there || n > 0
+		all = append(all, names(page, nil)...)
+		if len(page) < object.MaxListLimit {
+			return all, nil
+		}
 		after = page[len(page)-1].Name
 	}
 }
@@ -168,15 +191,24 @@ func (s *Store) sweepOrphans(ctx context.Context, before time.Time, limit int, s
 		return err
 	}
 	if due := names(page, &before); len(due) > 0 {
-		if stats.Orphans, err = s.remove(ctx, claimUnknownSQL, due, before); err != nil {
+		if stats.Orphans, err = s.remove(ctx, claimOrphansSQL, due, before); err != nil {
 			return err
 		}
 	}
 	if len(page) < min(limit, object.MaxListLimit) {
 		s.orphans.after = ""
-		return nil
+		return s.forgetPlans(ctx, before)
 	}
 	s.orphans.after = page[len(page)-1].Name
 	stats.More = true
 	return nil
+}
+
+// forgetPlans drops the plans of calls that have ended before that time without naming their objects. Those objects are
+// orphans with and without them.
+func (s *Store) forgetPlans(ctx context.Context, before time.Time) error {
+	return s.run(ctx, func(ctx context.Context) error {
+		_, err := s.pool.Exec(ctx, `DELETE FROM yserverd.objects WHERE planned AND since < $1`, before)
+		return err
+	})
 }

@@ -14,9 +14,6 @@ import (
 	"github.com/yserverd/yserverd/persist"
 )
 
-// flags are what the statements here say of the document, as answer reads it, with an own value last.
-const flags = `d.epoch, d.deleted_at IS NOT NULL, d.quarantined_at IS NOT NULL, d.quarantine_row, coalesce(d.quarantine_reason, '')`
-
 const versionThereSQL = `
 SELECT ` + flags + `, EXISTS (SELECT FROM yserverd.versions v WHERE v.document_id = d.id AND v.id = $3)
 FROM yserverd.documents d WHERE d.party = $1 AND d.room = $2`
@@ -65,14 +62,7 @@ func millis(t time.Time) time.Time { return time.UnixMilli(t.UnixMilli()).UTC() 
 
 // ask makes a statement about a document that must exist and be in service, and returns its last value.
 func (s *Store) ask(ctx context.Context, k persist.Key, sql string, args ...any) (bool, error) {
-	var a answer
-	err := s.run(ctx, func(ctx context.Context) error {
-		rows, err := s.pool.Query(ctx, sql, args...)
-		if err != nil {
-			return err
-		}
-		return a.read(rows)
-	})
+	a, err := s.look(ctx, sql, args...)
 	if err == nil && !a.found {
 		err = persist.ErrNotFound
 	}
