@@ -177,6 +177,30 @@ func TestReplaceIsSmall(t *testing.T) {
 	}
 }
 
+// Neither does one that moves things apart.
+func TestReplaceKeepsWhatIsCommon(t *testing.T) {
+	long := strings.Repeat("words ", 500)
+	doc := func(texts ...string) []byte {
+		return change(t, update.Empty, func(tx *materialise.Tx) error {
+			for i, text := range texts {
+				if err := errors.Join(tx.XMLInsert(materialise.At("x"), uint64(i), paragraph(text)), tx.ArrayInsert(materialise.At("a"), uint64(i), text)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	from := doc("1"+long, "old", "2"+long, "3"+long, "gone", "4"+long)
+	to := doc("new", "1"+long, "2"+long, "between", "3"+long, "4"+long, "last")
+	u, err := materialise.Replace(t.Context(), from, to, materialise.EditOptions{})
+	require.NoError(t, err)
+	require.Less(t, len(u), 300)
+	after := merged(t, from, u)
+	for _, root := range []string{"x", "a"} {
+		require.Equal(t, jsonOf(t, to, root, materialise.Unknown), jsonOf(t, after, root, materialise.Unknown))
+	}
+}
+
 func paragraph(text string) materialise.New {
 	return materialise.New{Kind: materialise.Element, Name: "p", Items: []any{materialise.New{Kind: materialise.XMLText, Runs: []materialise.Run{{Insert: text}}}}}
 }

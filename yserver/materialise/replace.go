@@ -144,14 +144,49 @@ func (r *replacer) list(from, to *node, depth int) error {
 	if err != nil {
 		return err
 	}
-	have, want, suffix, err := r.suffix(have, want)
+	have, want, after, err := r.suffix(have, want, noAttributes)
+	if err != nil {
+		return err
+	}
+	return r.region(from, before, have, want, after, depth)
+}
+
+// region makes a part of a list what it is to be: what it has in common stays, and what is in between is changed. It goes
+// from the right to the left, so that what comes first stays where it is.
+func (r *replacer) region(from *node, before uint64, have, want []piece, after *attributes, depth int) error {
+	common, err := r.common(have, want)
+	if err != nil {
+		return err
+	}
+	at := make([]uint64, len(have)+1)
+	at[0] = before
+	for i, p := range have {
+		at[i+1] = at[i] + p.units()
+	}
+	for _, c := range slices.Backward(common) {
+		if err := r.gap(from, at[c.have+1], have[c.have+1:], want[c.want+1:], after, depth); err != nil {
+			return err
+		}
+		after = have[c.have].attrs
+		have, want = have[:c.have], want[:c.want]
+	}
+	return r.gap(from, before, have, want, after, depth)
+}
+
+// gap changes what lies between two places that stay. After are the formats in effect behind it.
+func (r *replacer) gap(from *node, before uint64, have, want []piece, after *attributes, depth int) error {
+	units, have, want, err := r.prefix(have, want)
+	if err != nil {
+		return err
+	}
+	have, want, after, err = r.suffix(have, want, after)
 	if err != nil || len(have) == 0 && len(want) == 0 {
 		return err
 	}
 	if done, err := r.pairs(have, want, depth); done || err != nil {
 		return err
 	}
-	return r.exchange(from, before, have, want, suffix, depth)
+	return r.exchange(from, before+units, have, want, after, depth)
 }
 
 // prefix takes what both begin with away and returns how many units it has.
@@ -186,9 +221,9 @@ func (r *replacer) prefix(have, want []piece) (units uint64, restHave, restWant 
 	return units, have, want, nil
 }
 
-// suffix takes what both end with away, and returns the formats in effect where it begins.
-func (r *replacer) suffix(have, want []piece) (restHave, restWant []piece, attrs *attributes, err error) {
-	attrs = noAttributes
+// suffix takes what both end with away, and returns the formats in effect where it begins, or those given if there is none.
+func (r *replacer) suffix(have, want []piece, after *attributes) (restHave, restWant []piece, attrs *attributes, err error) {
+	attrs = after
 	for len(have) > 0 && len(want) > 0 {
 		a, b := &have[len(have)-1], &want[len(want)-1]
 		if a.it.kind != update.String || b.it.kind != update.String {

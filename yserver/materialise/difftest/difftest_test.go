@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"os/exec"
 	"strconv"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/yserverd/yserverd/internal/ytest"
 	"github.com/yserverd/yserverd/yserver/materialise"
@@ -40,7 +43,10 @@ func TestSessions(t *testing.T) {
 		}
 		t.Run(p, func(t *testing.T) {
 			t.Parallel()
-			hold(t, dir, "--seed", *seed, "--to", strconv.Itoa(n), "--profile", p)
+			sum := hold(t, dir, "--seed", *seed, "--to", strconv.Itoa(n), "--profile", p)
+			require.Equal(t, n, sum.Sessions)
+			require.Equal(t, 6*n, sum.Replaced, "refused: %v", sum.Refusals)
+			require.Zero(t, sum.Refused+sum.EditsRefused, "refused: %v", sum.Refusals)
 		})
 	}
 }
@@ -54,11 +60,19 @@ func TestForged(t *testing.T) {
 	if testing.Short() {
 		n = 4_000
 	}
-	hold(t, ytest.Fixture(t, "yjs"), "--seed", *seed, "--forged", strconv.Itoa(n))
+	sum := hold(t, ytest.Fixture(t, "yjs"), "--seed", *seed, "--forged", strconv.Itoa(n))
+	require.Equal(t, 3*n, sum.Reads)
+	require.Less(t, sum.Refused, n/100, "nearly all of them can be read")
+}
+
+// figures are what Node counts.
+type figures struct {
+	Sessions, Reads, Replaced, Refused, Edits, EditsRefused, Findings int
+	Refusals                                                          map[string]int
 }
 
 // hold runs Node and reports what it finds.
-func hold(t *testing.T, dir string, args ...string) {
+func hold(t *testing.T, dir string, args ...string) (sum figures) {
 	r := &runner{t: t}
 	err := r.run(dir, args...)
 	for i, f := range r.findings {
@@ -70,6 +84,9 @@ func hold(t *testing.T, dir string, args ...string) {
 		t.Errorf("node: %v\n%s", err, r.stderr.String())
 	}
 	t.Logf("%d findings; %s", len(r.findings), r.summary)
+	require.Empty(t, r.findings)
+	require.NoError(t, json.Unmarshal([]byte(r.summary), &sum))
+	return sum
 }
 
 // runner is one Node process.
