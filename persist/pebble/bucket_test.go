@@ -183,3 +183,31 @@ func TestStoresShareABucket(t *testing.T) {
 	require.Len(t, memory.Names(), 2)
 	require.Equal(t, "ab", string(mustLoad(t, stores[1], notes).Snapshot.Data))
 }
+
+// TestReplaceBesideAppends: the object has the name that it was put under,
+// whatever is appended while it is put.
+func TestReplaceBesideAppends(t *testing.T) {
+	memory := new(objecttest.Memory)
+	bucket := held{memory, make(chan string), make(chan struct{})}
+	fs := vfs.NewMem()
+	s := mustOpen(t, "db", pebble.Options{Bucket: bucket, FS: fs})
+	mustAppend(t, s, notes, 0, "a", "b")
+	replaced := make(chan error, 1)
+	go func() {
+		_, err := s.Replace(t.Context(), notes, 0, nil, []byte("new"))
+		replaced <- err
+	}()
+	<-bucket.put
+	mustAppend(t, s, notes, 2, "c")
+	close(bucket.on)
+	require.NoError(t, <-replaced)
+	for range 2 {
+		d := mustLoad(t, s, notes)
+		require.Equal(t, "new", string(d.Snapshot.Data))
+		require.Equal(t, uint64(4), d.Seq)
+		require.Equal(t, uint64(3), d.First)
+		require.NoError(t, s.Close())
+		s = mustOpen(t, "db", pebble.Options{Bucket: memory, FS: fs})
+	}
+	require.NoError(t, s.Close())
+}

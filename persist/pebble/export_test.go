@@ -260,3 +260,24 @@ func (s *Store) HoldCommits() (release func()) {
 
 // Queued is how many commits wait to be applied.
 func (s *Store) Queued() int { return len(s.commitq) }
+
+// StageThen writes a state ahead for a document of that epoch, calls between, and
+// returns whether the document would still take the state. It leaves nothing.
+func (s *Store) StageThen(ctx context.Context, k persist.Key, epoch persist.Epoch, state []byte, between func()) error {
+	d := s.newDeposit(k, state, func(h *head) error { return h.check(epoch) })
+	if err := d.stage(ctx); err != nil {
+		return err
+	}
+	between()
+	_, err := d.begin(ctx)
+	if err == nil {
+		s.end()
+	}
+	d.discard()
+	return err
+}
+
+// PurgeTombstone is purge for a tombstone of that time, as Sweep calls it.
+func (s *Store) PurgeTombstone(ctx context.Context, k persist.Key, deleted time.Time) (bool, error) {
+	return s.purge(ctx, k, toMillis(deleted))
+}

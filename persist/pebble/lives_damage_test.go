@@ -218,3 +218,51 @@ func TestDamageOfDeadClients(t *testing.T) {
 
 // foreignKey is no key of a record.
 var foreignKey = []byte("c-of-another")
+
+// TestPiecesOfAnotherDocument: pieces that were written for a document that is
+// another one by now are not named by it.
+func TestPiecesOfAnotherDocument(t *testing.T) {
+	s := openMem(t, pebble.Options{}.Small())
+	long := bytes.Repeat([]byte("x"), 5*pebble.TestPieceBytes)
+	ctx := t.Context()
+	require.NoError(t, s.StageThen(ctx, notes, 0, long, func() {}))
+	require.ErrorIs(t, s.StageThen(ctx, notes, 0, long, func() { mustAppend(t, s, notes, 0, "a") }), persist.ErrStale)
+	require.NoError(t, s.StageThen(ctx, notes, 0, long, func() { mustAppend(t, s, notes, 1, "b") }))
+	require.ErrorIs(t, s.StageThen(ctx, notes, 0, long, func() {
+		require.NoError(t, s.Purge(ctx, notes))
+		mustAppend(t, s, notes, 0, "a", "b")
+	}), persist.ErrStale)
+	mustAppend(t, s, notes, 2, "behind whatever was queued to clean up")
+	for _, kind := range []byte("sw") {
+		n, err := s.CountKind(kind)
+		require.NoError(t, err)
+		require.Zero(t, n)
+	}
+}
+
+// TestSweepSparesWhatIsUndeleted: Sweep has read the index before, and the
+// tombstone is gone, or is another by now.
+func TestSweepSparesWhatIsUndeleted(t *testing.T) {
+	now := time.UnixMilli(1 << 41)
+	s := openMem(t, pebble.Options{Now: func() time.Time { return now }})
+	mustAppend(t, s, notes, 0, "a")
+	require.NoError(t, s.Delete(t.Context(), notes, nil))
+	require.NoError(t, s.Undelete(t.Context(), notes))
+	n, err := s.CountKind('z')
+	require.NoError(t, err)
+	require.Zero(t, n)
+	for range 2 {
+		purged, err := s.PurgeTombstone(t.Context(), notes, time.UnixMilli(1<<41))
+		require.NoError(t, err)
+		require.False(t, purged)
+		now = now.Add(time.Second)
+		require.NoError(t, s.Delete(t.Context(), notes, nil))
+	}
+	require.NoError(t, s.Undelete(t.Context(), notes))
+	require.True(t, mustLoad(t, s, notes).Exists)
+	require.NoError(t, s.Delete(t.Context(), notes, nil))
+	purged, err := s.PurgeTombstone(t.Context(), notes, now)
+	require.NoError(t, err)
+	require.True(t, purged)
+	require.False(t, mustLoad(t, s, notes).Exists)
+}
