@@ -136,6 +136,9 @@ func (c Config) validate(parties []Party) error {
 			return fmt.Errorf("two parties are named %q", p.Name)
 		}
 		names[p.Name] = true
+		if _, ok := c.RoomStore.(Outbox); !ok && p.Document != nil && p.Document.Webhook != nil {
+			return fmt.Errorf("party %q: webhook: the store has no outbox; set Config.RoomStore", p.Name)
+		}
 		if c.RoomStore == nil && p.Message != nil && (p.Message.State != nil || p.Message.History != nil) {
 			return fmt.Errorf("party %q: state or history: the store keeps no data of rooms; set Config.RoomStore", p.Name)
 		}

@@ -17,6 +17,7 @@ type counters struct {
 	hookPanics    atomic.Int64
 	hookErrors    atomic.Int64
 	hooksStuck    atomic.Int64
+	saveFailures  atomic.Int64
 	hibernations  atomic.Int64
 	closes        atomic.Int64
 	uncleanCloses atomic.Int64
@@ -45,6 +46,7 @@ type Stats struct {
 	RoomPanics    int64
 	HookPanics    int64
 	HookErrors    int64 // errors that hooks returned
+	SaveFailures  int64 // tries of OnSave and of webhooks that failed
 	HooksStuck    int64 // hooks that did not return, and cost their room
 	Hibernations  int64 // rooms taken out of memory with their connections open
 	Closes        int64 // connections that ended
@@ -75,6 +77,7 @@ func (s *Server) Stats() Stats {
 		RoomPanics:    c.roomPanics.Load(),
 		HookPanics:    c.hookPanics.Load(),
 		HookErrors:    c.hookErrors.Load(),
+		SaveFailures:  c.saveFailures.Load(),
 		HooksStuck:    c.hooksStuck.Load(),
 		Hibernations:  c.hibernations.Load(),
 		Closes:        c.closes.Load(),

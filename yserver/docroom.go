@@ -25,7 +25,8 @@ type documentRoom struct {
 	waiting  []*member
 	journal  journal
 	fold     fold
-	saver    saver
+	saver    saver // of the OnSave hook
+	notifier saver // of the webhook
 	docBytes int64 // what the server was told
 
 	frames    []*frame // scratch
@@ -39,6 +40,7 @@ func newDocumentRoom(srv *Server, p *party, e *entry) *documentRoom {
 	r.room.kind = r
 	r.room.init(srv, p, e)
 	r.used = r.now
+	r.initSavers()
 	r.presence.init(p)
 	return r
 }
@@ -140,7 +142,11 @@ func (r *documentRoom) fire(d due) {
 	case dueRetry:
 		r.resubmit()
 	case dueSave:
-		r.save()
+		r.saver.save(r)
+	case dueNotify:
+		r.notifier.save(r)
+	case dueOutbox:
+		r.notifier.outbox.write(r)
 	case duePresence:
 		// flush runs at the end of every turn
 	}
@@ -154,10 +160,13 @@ func (r *documentRoom) leave(m *member) {
 }
 
 func (r *documentRoom) settled() bool {
-	return len(r.batch.items) == 0 && r.journal.empty() && !r.fold.running && r.saver.idle() && !r.loading
+	return len(r.batch.items) == 0 && r.journal.empty() && !r.fold.running && r.saver.idle() && r.notifier.idle() && !r.loading
 }
 
-func (r *documentRoom) hurry() { r.saver.hurry(r) }
+func (r *documentRoom) hurry() {
+	r.saver.hurry(r)
+	r.notifier.hurry(r)
+}
 
 func (r *documentRoom) abandon() {
 	r.forgetLog()

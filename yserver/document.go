@@ -151,6 +151,7 @@ func (r *documentRoom) take(from *member, applied ydoc.Applied, src []byte) {
 	if applied.Log != nil || applied.New != nil {
 		r.state = nil
 		r.saver.changed(r)
+		r.notifier.changed(r)
 		r.account()
 	}
 }

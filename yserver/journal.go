@@ -171,6 +171,7 @@ func (r *documentRoom) stored(seq persist.Seq) {
 	r.releaseWaiting()
 	j.notify()
 	r.saver.committed(r)
+	r.notifier.committed(r)
 	r.fold.tail(rows, bytes)
 	r.startFold()
 }

@@ -75,6 +75,9 @@ type Document struct {
 	// what it holds is committed. It is retried with back-off until it returns
 	// nil or a newer state took its place. Calls for one room never overlap.
 	OnSave func(ctx context.Context, room *Room, save Save) error
+	// Webhook is told of changed documents over HTTP, when OnSave would be called.
+	// Nil means none. It needs a store for the data of rooms.
+	Webhook *Webhook
 	// IsReadOnly reports whether a connection may not write. It is asked on
 	// every sync message, on the goroutine of the connection, so it should be
 	// quick and must be safe for concurrent use.
@@ -189,6 +192,10 @@ func (d Document) withDefaults() Document {
 	setDefault(&d.CallbackOptions.DebounceMaxWait, 10*time.Second)
 	d.CallbackOptions.DebounceMaxWait = max(d.CallbackOptions.DebounceMaxWait, d.CallbackOptions.DebounceWait)
 	setDefault(&d.CallbackOptions.Timeout, 30*time.Second)
+	if d.Webhook != nil {
+		w := d.Webhook.withDefaults()
+		d.Webhook = &w
+	}
 	setDefault(&d.AwarenessInterval, 16*time.Millisecond)
 	setDefault(&d.SnapshotUpdates, 500)
 	setDefault(&d.SnapshotBytes, 1<<20)
@@ -215,6 +222,11 @@ func (p Party) validate() error {
 	}
 	if p.YWebSocket != "" && p.Document == nil {
 		return fmt.Errorf("party %q: y-websocket path %q: a message room has no document", p.Name, p.YWebSocket)
+	}
+	if p.Document != nil && p.Document.Webhook != nil {
+		if err := p.Document.Webhook.validate(); err != nil {
+			return fmt.Errorf("party %q: %w", p.Name, err)
+		}
 	}
 	if p.Document != nil && p.Document.Durability > DurabilityCommitted {
 		return fmt.Errorf("party %q: unknown durability %d", p.Name, p.Document.Durability)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,7 @@ type Server struct {
 	storage   keyedLocks                     // of transactions
 	sizes     roomSizes
 	alarms    *alarmClock
+	courier   *courier      // nil without webhooks
 	folding   chan struct{} // bounds compactions at once
 	parties   []*party
 
@@ -78,9 +80,16 @@ func New(cfg Config, parties ...Party) (*Server, error) {
 	if cfg.RoomStore != nil {
 		s.changer = newChanger(cfg)
 		s.alarms = newAlarmClock(s)
+		if box, ok := cfg.RoomStore.(Outbox); ok && s.anyWebhook() {
+			s.courier = newCourier(s, box)
+		}
 		s.alarms.start()
 	}
 	return s, nil
+}
+
+func (s *Server) anyWebhook() bool {
+	return slices.ContainsFunc(s.parties, func(p *party) bool { return p.Document != nil && p.Document.Webhook != nil })
 }
 
 func (s *Server) socketConfig(p Party) socketConfig {
@@ -129,6 +138,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
 	if s.alarms != nil {
 		s.alarms.stop()
+	}
+	if s.courier != nil {
+		s.courier.stop()
 	}
 	for _, r := range s.registry.close() {
 		go r.post(r.startDrain)

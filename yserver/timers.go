@@ -12,6 +12,8 @@ const (
 	dueStale               // presence that was not renewed
 	dueRetry               // the log, again
 	dueSave                // the onSave debounce
+	dueNotify              // the webhook's
+	dueOutbox              // the outbox, again
 	dueUnload              // nobody came back
 	dueSleep               // nothing happened
 	dueCount
