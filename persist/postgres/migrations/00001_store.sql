@@ -108,3 +108,61 @@ CREATE TABLE yserverd.room_values (
 	sum     integer NOT NULL,
 	PRIMARY KEY (room_id, space, key)
 );
+
+-- append stores the updates of many documents, each of which is named once. The rows of the documents are locked in the
+-- order of their numbers, new ones are created in the order of their names, so that two calls never wait for each other in
+-- turn; who had to wait sees the row as it is then. Only documents whose row agrees get their updates; the others get a
+-- verdict: 1 in quarantine, 2 deleted, 3 another epoch, 4 another sequence number, 5 created by somebody else since this
+-- statement began, which is to be asked again.
+-- +goose StatementBegin
+CREATE FUNCTION yserverd.append(
+	parties bytea[], rooms bytea[], epochs bigint[], afters bigint[], counts bigint[], sizes bigint[],
+	places bigint[], numbers bigint[], datas bytea[], sums integer[])
+RETURNS TABLE (n bigint, seq bigint, quarantine_row bigint, quarantine_reason bytea, verdict integer)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY
+	WITH asked AS MATERIALIZED (
+		SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+		WITH ORDINALITY AS a(party, room, epoch, after, rows, bytes, n)
+	), known AS MATERIALIZED (
+		SELECT a.n, a.rows, a.bytes, d.id, d.seq, d.quarantine_row, d.quarantine_reason, CASE
+			WHEN d.quarantined_at IS NOT NULL THEN 1
+			WHEN d.deleted_at IS NOT NULL THEN 2
+			WHEN d.epoch <> a.epoch THEN 3
+			WHEN d.seq <> a.after THEN 4
+			ELSE 0 END AS verdict
+		FROM asked a JOIN yserverd.documents d ON d.party = a.party AND d.room = a.room
+		ORDER BY d.id
+		FOR NO KEY UPDATE OF d
+	), created AS (
+		INSERT INTO yserverd.documents (party, room, seq, log_bytes)
+		SELECT a.party, a.room, a.rows, a.bytes FROM asked a
+		WHERE a.epoch = 0 AND a.after = 0 AND a.rows > 0 AND a.n NOT IN (SELECT n FROM known)
+		ORDER BY a.party, a.room
+		ON CONFLICT (party, room) DO NOTHING
+		RETURNING id, party, room
+	), moved AS (
+		UPDATE yserverd.documents d SET seq = k.seq + k.rows, log_bytes = d.log_bytes + k.bytes, updated_at = now()
+		FROM known k WHERE d.id = k.id AND k.verdict = 0 AND k.rows > 0
+		RETURNING k.n, d.id, k.seq AS after
+	), open AS MATERIALIZED (
+		SELECT n, id, after FROM moved
+		UNION ALL
+		SELECT a.n, c.id, 0 FROM created c JOIN asked a USING (party, room)
+	), stored AS (
+		INSERT INTO yserverd.updates (document_id, seq, data, sum)
+		SELECT o.id, o.after + u.i, u.data, u.sum
+		FROM unnest($7::bigint[], $8::bigint[], $9::bytea[], $10::integer[]) AS u(n, i, data, sum) JOIN open o ON o.n = u.n
+	)
+	SELECT a.n, coalesce(k.seq, 0), coalesce(k.quarantine_row, 0), k.quarantine_reason, CASE
+		WHEN k.id IS NOT NULL THEN k.verdict
+		WHEN a.epoch <> 0 THEN 3
+		WHEN a.after <> 0 THEN 4
+		WHEN a.rows = 0 OR o.id IS NOT NULL THEN 0
+		ELSE 5 END
+	FROM asked a LEFT JOIN known k ON k.n = a.n LEFT JOIN open o ON o.n = a.n;
+END
+$$;
+-- +goose StatementEnd
