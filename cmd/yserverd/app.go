@@ -16,7 +16,8 @@ import (
 // The exit codes of the command.
 const (
 	exitOK     = 0
-	exitConfig = 1 // the configuration does not hold
+	exitConfig = 1 // the configuration does not hold,
+	exitFailed = 1 // or what was asked of a store or a server cannot be done
 	exitUsage  = 2 // the command line makes no sense
 	exitStart  = 3 // could not start, or could not end in order
 )
@@ -38,6 +39,7 @@ var errHelp = errors.New("help")
 
 // Main is the program without its process: tests fill it in, and run it beside themselves.
 type Main struct {
+	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	// Environ is the environment, as os.Environ returns it.
 	Environ []string
@@ -56,7 +58,10 @@ type commandLine struct {
 	Serve struct {
 		Config string `short:"c" default:"yserverd.yaml" placeholder:"FILE" help:"Configuration file."`
 	} `cmd:"" help:"Serve what a configuration file declares."`
-	Version struct{} `cmd:"" help:"Print version, commit and Go version."`
+	Doc     docCommands   `cmd:"" help:"Look at, export and import the documents of a store."`
+	Backup  backupCommand `cmd:"" help:"Copy the embedded store of a server that does not run."`
+	Health  healthCommand `cmd:"" help:"Ask a running server whether it is well; for health checks of containers."`
+	Version struct{}      `cmd:"" help:"Print version, commit and Go version."`
 }
 
 // ParseFlags reads the arguments behind the program's name and chooses the command. It starts nothing. Its error calls
@@ -92,6 +97,11 @@ func (m *Main) ParseFlags(args []string) error {
 		m.run = func(context.Context) error {
 			_, err := fmt.Fprintln(m.Stdout, version())
 			return err
+		}
+	default:
+		m.run = func(ctx context.Context) error {
+			parsed.BindTo(ctx, (*context.Context)(nil))
+			return parsed.Run(m)
 		}
 	}
 	return nil
@@ -138,11 +148,11 @@ func (m *Main) serve(ctx context.Context, file string) error {
 	for _, w := range cfg.Warnings {
 		log.Warn("configuration", "warning", w.String())
 	}
-	s, err := start(cfg, forEverybody, log)
+	s, err := start(ctx, cfg, forEverybody, log)
 	if err != nil {
 		return err
 	}
-	log.Info("listening", "address", s.addr().String(), "version", version(), "parties", partyNames(cfg), "data", cfg.DataDir)
+	log.Info("listening", "address", s.addr().String(), "version", version(), "parties", partyNames(cfg), "store", storePlace(cfg))
 	if m.Listening != nil {
 		m.Listening(s.addr())
 	}

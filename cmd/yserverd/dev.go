@@ -44,7 +44,7 @@ func devConfig(listen, data string) *config.Config {
 // dev runs a development server.
 func (m *Main) dev(ctx context.Context, listen, data string) error {
 	cfg := devConfig(listen, data)
-	s, err := start(cfg, forThisMachine, newLogger(m.Stderr, cfg.Log))
+	s, err := start(ctx, cfg, forThisMachine, newLogger(m.Stderr, cfg.Log))
 	if err != nil {
 		return err
 	}

@@ -3,13 +3,18 @@
 //
 //	yserverd dev                       public documents and message rooms on loopback, no configuration
 //	yserverd serve -c yserverd.yaml    what the file declares
+//	yserverd doc list|get|put|rm|export|import
+//	                                   look at, export and import the documents of a store
+//	yserverd backup --data DIR COPY    copy the embedded store of a server that does not run
+//	yserverd health [URL]              ask a running server whether it is well
 //	yserverd version
 //
-// Exit codes: 0 after a clean end, 1 for a configuration that does not hold, 2 for a wrong command line, 3 when the server
+// Exit codes: 0 after a clean end, 1 for a configuration that does not hold or something asked of a store that cannot be
+// done, 2 for a wrong command line, 3 when the server
 // could not start or could not store everything before it ended. SIGTERM and SIGINT end it in order within
 // shutdown_timeout; a second one ends it at once.
 //
-// This package is the only one that knows which adapter serves which interface; wire.go puts them together. Nothing
+// This package is the only one that knows which adapter serves which interface; store.go and wire.go put them together. Nothing
 // imports it.
 package main
 
@@ -22,7 +27,7 @@ import (
 )
 
 func main() {
-	m := &Main{Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ()}
+	m := &Main{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ()}
 	if err := m.ParseFlags(os.Args[1:]); err != nil {
 		os.Exit(m.report(err))
 	}

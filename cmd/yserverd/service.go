@@ -35,23 +35,48 @@ type service struct {
 	listener net.Listener
 	timeout  time.Duration // of a shutdown
 
+	release      func() // what is to be let go of behind the store
+	stopCleaning func()
+
 	served   chan struct{} // closed when nothing is accepted any more
 	serveErr error         // why; set before served is closed
 }
 
 // start opens what the configuration declares and takes connections. Producers start after what they need: the
 // address is taken first, for it is what is most often not to be had, then the store is opened, then rooms are served.
-func start(cfg *config.Config, whom audience, log *slog.Logger) (*service, error) {
+func start(ctx context.Context, cfg *config.Config, whom audience, log *slog.Logger) (*service, error) {
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return nil, listenError(cfg.Listen, err)
 	}
-	store, err := openStore(cfg, log)
+	o, err := openStore(ctx, cfg, log)
 	if err != nil {
 		_ = listener.Close()
 		return nil, err
 	}
-	return startOn(listener, store, cfg, whom, log)
+	s, err := startOn(listener, o.store, cfg, whom, log)
+	if err != nil {
+		o.release()
+		return nil, err
+	}
+	s.release = o.release
+	s.clean(newJanitor(cfg, o.store, log))
+	return s, nil
+}
+
+// clean lets a janitor look after the store until the service ends.
+func (s *service) clean(j *janitor) {
+	ctx, stop := context.WithCancel(context.Background())
+	ended, ticker := make(chan struct{}), time.NewTicker(sweepInterval)
+	go func() {
+		defer close(ended)
+		j.run(ctx, ticker.C)
+	}()
+	s.stopCleaning = func() {
+		ticker.Stop()
+		stop()
+		<-ended
+	}
 }
 
 // startOn takes connections on a listener for documents in a store. It owns both from here on.
@@ -63,6 +88,7 @@ func startOn(listener net.Listener, store documents, cfg *config.Config, whom au
 	}
 	s := &service{
 		log: log, store: store, rooms: rooms, listener: listener, timeout: cfg.ShutdownTimeout, served: make(chan struct{}),
+		release: func() {}, stopCleaning: func() {},
 		http: &http.Server{
 			Handler:           withHealth(rooms),
 			ReadHeaderTimeout: headerTimeout,
@@ -127,9 +153,11 @@ func (s *service) end(cause error) error {
 	<-closed
 	grace.Stop()
 
+	s.stopCleaning()
 	if closeErr := s.store.Close(); closeErr != nil {
 		err = errors.Join(err, closeErr)
 	}
+	s.release()
 	s.log.Info("ended", "after", time.Since(began).Round(time.Millisecond))
 	return errors.Join(cause, err)
 }

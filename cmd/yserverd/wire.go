@@ -2,28 +2,13 @@ package main
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 
 	"github.com/yserverd/yserverd/cmd/yserverd/internal/config"
 	"github.com/yserverd/yserverd/gate"
-	"github.com/yserverd/yserverd/persist"
-	"github.com/yserverd/yserverd/persist/pebble"
 	"github.com/yserverd/yserverd/yserver"
 )
-
-// This file is the only place that knows which adapter serves which interface.
-var _ documents = (*pebble.Store)(nil)
-
-// documents is a store of documents, and of the data of rooms, that can be closed.
-type documents interface {
-	yserver.Store
-	yserver.RoomStore
-	io.Closer
-}
 
 // audience says whom a server is for.
 type audience bool
@@ -32,18 +17,6 @@ const (
 	forEverybody   audience = false // public_url and allowed_origins say which pages connect
 	forThisMachine audience = true  // loopback pages and Host headers only
 )
-
-// openStore opens the documents. Its error says what to do.
-func openStore(cfg *config.Config, log *slog.Logger) (*pebble.Store, error) {
-	store, err := pebble.Open(cfg.DataDir, pebble.Options{Logger: log})
-	switch {
-	case errors.Is(err, persist.ErrLocked):
-		return nil, fmt.Errorf("the data folder %s is in use: another yserverd serves it; end that one, or name another folder", cfg.DataDir)
-	case err != nil:
-		return nil, err
-	}
-	return store, nil
-}
 
 // newRooms makes the rooms that the configuration declares, over the store.
 func newRooms(cfg *config.Config, whom audience, store yserver.Store, log *slog.Logger) (*yserver.Server, error) {
@@ -150,6 +123,14 @@ func newMessage(room *config.Room) *yserver.Message {
 		message.History = &yserver.History{Messages: room.History.Messages, MaxBytes: int(room.History.MaxBytes)}
 	}
 	return message
+}
+
+// storePlace tells people where the documents are.
+func storePlace(cfg *config.Config) string {
+	if cfg.Store.URL == "" {
+		return cfg.DataDir
+	}
+	return config.RedactURL(cfg.Store.URL)
 }
 
 // partyNames returns the names of the parties in order.

@@ -33,6 +33,7 @@ type Config struct {
 	DataDir         string           `koanf:"data_dir"`
 	Store           Store            `koanf:"store"`
 	Snapshots       Snapshots        `koanf:"snapshots"`
+	Delete          Delete           `koanf:"delete"`
 	Rooms           map[string]*Room `koanf:"rooms"` // by binding name
 	Limits          Limits           `koanf:"limits"`
 	Log             Log              `koanf:"log"`
@@ -41,15 +42,35 @@ type Config struct {
 	Warnings []Problem
 }
 
-// Store says where documents are kept: in DataDir, the only place that this version knows.
+// Store says where documents are kept.
 type Store struct {
-	URL string `koanf:"url"` // always empty
+	URL            string `koanf:"url"` // of a PostgreSQL database, with its password; empty: DataDir
+	MaxConnections int    `koanf:"max_connections"`
 }
 
-// Snapshots says when the log of a document is folded.
+// Snapshots says when the log of a document is folded, where snapshots lie and how long what they replace is kept.
 type Snapshots struct {
-	EveryUpdates int  `koanf:"every_updates"`
-	EveryBytes   Size `koanf:"every_bytes"`
+	S3             S3            `koanf:"s3"`
+	EveryUpdates   int           `koanf:"every_updates"`
+	EveryBytes     Size          `koanf:"every_bytes"`
+	KeepSuperseded time.Duration `koanf:"keep_superseded"`
+}
+
+// S3 is a bucket for snapshots and versions. Without an Endpoint there is none, and the store keeps them.
+type S3 struct {
+	Endpoint  string `koanf:"endpoint"`
+	Bucket    string `koanf:"bucket"`
+	Region    string `koanf:"region"`
+	Prefix    string `koanf:"prefix"`
+	AccessKey string `koanf:"access_key"`
+	SecretKey string `koanf:"secret_key"`
+	PathStyle bool   `koanf:"path_style"`
+	TLS       bool   `koanf:"tls"`
+}
+
+// Delete says how long what was deleted can be taken back.
+type Delete struct {
+	Retention time.Duration `koanf:"retention"`
 }
 
 // The types of rooms.
@@ -146,8 +167,14 @@ func Default() *Config {
 		Prefixes:        []string{"realtime", "parties"},
 		ShutdownTimeout: 20 * time.Second,
 		DataDir:         "./yserverd-data",
-		Snapshots:       Snapshots{EveryUpdates: 500, EveryBytes: 1 << 20},
-		Rooms:           map[string]*Room{},
+		Store:           Store{MaxConnections: 16},
+		Snapshots: Snapshots{
+			S3:           S3{Region: "us-east-1", PathStyle: true, TLS: true},
+			EveryUpdates: 500, EveryBytes: 1 << 20,
+			KeepSuperseded: 168 * time.Hour,
+		},
+		Delete: Delete{Retention: 720 * time.Hour},
+		Rooms:  map[string]*Room{},
 		Limits: Limits{
 			InboundBytes: 512 << 20, Connections: 100_000, Rooms: 100_000, DocumentBytes: 4 << 30,
 		},
@@ -179,9 +206,8 @@ func DefaultRoom() *Room {
 // later are the keys of the format that this version does not act on. "*" stands for any binding. A key below one of
 // them is not looked at.
 var later = []string{
-	"store.max_connections",
-	"snapshots.s3", "snapshots.keep_versions", "snapshots.keep_superseded",
-	"delete", "auth", "database", "resources", "broadcast", "admin", "metrics", "otel",
+	"snapshots.keep_versions",
+	"auth", "database", "resources", "broadcast", "admin", "metrics", "otel",
 	"limits.auth_failures_per_minute", "limits.upgrades_per_second", "limits.unauthenticated_timeout",
 	"rooms.*.write", "rooms.*.ticket", "rooms.*.webhook", "rooms.*.require_epoch",
 }

@@ -47,8 +47,13 @@ allowed_origins:
 trusted_proxies: [10.1.2.3/8, 127.0.0.1, "::1"]
 shutdown_timeout: 1m30s
 data_dir: /var/lib/yserverd
-store: {url: ""}
-snapshots: {every_updates: 7, every_bytes: 64KiB}
+store: {url: "postgresql://u:p%2Fw@[::1]:5/db?sslmode=disable", max_connections: 6}
+snapshots:
+  every_updates: 7
+  every_bytes: 64KiB
+  s3: {endpoint: "localhost:9000", bucket: my-bucket, region: x, prefix: a/b, access_key: k, secret_key: s, path_style: false, tls: false}
+  keep_superseded: 9h
+delete: {retention: 10h}
 rooms:
   DOCUMENT_ROOM:
     type: document
@@ -113,8 +118,14 @@ log: {level: debug, format: json}
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("::1/128"),
 		},
 		ShutdownTimeout: 90 * time.Second, DataDir: "/var/lib/yserverd",
-		Snapshots: config.Snapshots{EveryUpdates: 7, EveryBytes: 64 << 10},
-		Rooms:     map[string]*config.Room{"DOCUMENT_ROOM": document, "Other": other, "INTERVIEW_ROOM": message},
+		Store: config.Store{URL: "postgresql://u:p%2Fw@[::1]:5/db?sslmode=disable", MaxConnections: 6},
+		Snapshots: config.Snapshots{
+			EveryUpdates: 7, EveryBytes: 64 << 10,
+			S3:             config.S3{Endpoint: "localhost:9000", Bucket: "my-bucket", Region: "x", Prefix: "a/b", AccessKey: "k", SecretKey: "s"},
+			KeepSuperseded: 9 * time.Hour,
+		},
+		Delete: config.Delete{Retention: 10 * time.Hour},
+		Rooms:  map[string]*config.Room{"DOCUMENT_ROOM": document, "Other": other, "INTERVIEW_ROOM": message},
 		Limits: config.Limits{
 			InboundBytes: 1 << 20, Connections: 1, ConnectionsPerIP: 2, Rooms: 3, DocumentBytes: 1 << 40, MessagesPerSecond: 4,
 		},
@@ -189,7 +200,8 @@ func TestEnvironmentProblems(t *testing.T) {
 		{"of another type of room", minimal, "YSERVERD_ROOMS_MAIN_STATE_ENABLED=hunter2", "YSERVERD_ROOMS_MAIN_STATE_ENABLED: rooms.MAIN.state.enabled: want true or false, got something else from the environment"},
 		{"of another type of room, in a mapping", minimal, "YSERVERD_ROOMS_MAIN_HISTORY_MESSAGES=3", "YSERVERD_ROOMS_MAIN_HISTORY_MESSAGES: rooms.MAIN.history.messages: a document room has no use for it: it belongs to type: message"},
 		{"unknown type", minimal, "YSERVERD_ROOMS_MAIN_TYPE=hunter2", "YSERVERD_ROOMS_MAIN_TYPE: rooms.MAIN.type: unknown type: want document or message"},
-		{"a store that is not there yet", minimal, "YSERVERD_STORE_URL=postgres://u:hunter2@h/db", `YSERVERD_STORE_URL: store.url: known, but not supported by this version: only "" (the embedded store in data_dir)`},
+		{"a store that is none", minimal, "YSERVERD_STORE_URL=postgres://u:hun/ter2@h/db", "YSERVERD_STORE_URL: store.url: is no URL: in a password everything but letters, digits and -._~ is percent-encoded, / as %2F and @ as %40"},
+		{"half of the keys", "snapshots: {s3: {endpoint: h, bucket: abc}}\n" + minimal, "YSERVERD_SNAPSHOTS_S3_SECRET_KEY=hunter2", "y.yaml:1: snapshots.s3.access_key: is missing: both keys or none (then those of the environment, the machine or the pod)"},
 		{"key of later", minimal, "YSERVERD_AUTH_SECRET=hunter2", "YSERVERD_AUTH_SECRET: known, but not supported by this version"},
 		{"key of later of a room", minimal, "YSERVERD_ROOMS_MAIN_WEBHOOK_SECRET=hunter2", "YSERVERD_ROOMS_MAIN_WEBHOOK_SECRET: known, but not supported by this version"},
 		{"two rooms of one name", "rooms:\n  a-b: {type: document, access: public}\n  a_b: {type: document, access: public}", "YSERVERD_ROOMS_A_B_CORS=true", "y.yaml:3: rooms.a_b: is the party a-b, and so is a-b: rename one\nYSERVERD_ROOMS_A_B_CORS: stands for both rooms.a-b.cors and rooms.a_b.cors"},
@@ -291,6 +303,23 @@ func TestLoad(t *testing.T) {
 func TestSizeString(t *testing.T) {
 	for n, want := range map[config.Size]string{0: "0B", 1000: "1000B", 1024: "1KiB", 3 << 20: "3MiB", 1<<30 + 1024: "1048577KiB", 1 << 40: "1TiB"} {
 		require.Equal(t, want, n.String())
+	}
+}
+
+func TestStoreURLs(t *testing.T) {
+	for _, url := range []string{
+		"", "postgres://h/db", "postgres://u@h:1/db?sslmode=require", "postgres:///db?host=/run/postgresql", "postgresql://h?dbname=db",
+	} {
+		require.Empty(t, config.CheckStoreURL(url), url)
+	}
+	for url, shown := range map[string]string{
+		"postgres://u:hunter2@h:1/db?password=hunter2&sslmode=require": "postgres://u@h:1/db",
+		"postgres://h/db":                "postgres://h/db",
+		"postgres://u:hun/ter2@h/db":     "(a URL that is not shown)",
+		"host=h password=hunter2":        "(a URL that is not shown)",
+		"postgres://u:hun%2Fter2@h/db#x": "postgres://u@h/db",
+	} {
+		require.Equal(t, shown, config.RedactURL(url))
 	}
 }
 

@@ -24,7 +24,7 @@ var (
 )
 
 // secrets are the keys whose values are not repeated in errors.
-var secrets = []string{"store.url"}
+var secrets = []string{"store.url", "snapshots.s3.access_key", "snapshots.s3.secret_key"}
 
 // leaves returns the paths of all values that a struct can hold, "*" for any binding.
 func leaves(t reflect.Type, at path) []path {

@@ -14,6 +14,7 @@ import (
 // a key that has a problem gets no second one.
 func (l *loader) validate(c *Config) {
 	l.validateServer(c)
+	l.validateStore(c)
 	l.validatePrefixes(c)
 	if len(c.Rooms) == 0 {
 		l.fail(path{"rooms"}, "no room is declared, so nothing could be opened")
@@ -58,16 +59,11 @@ func (l *loader) validateServer(c *Config) {
 				`want an origin such as https://app.example.com or http://localhost:5173, without a path, or "*"`)
 		}
 	}
-	if c.Store.URL != "" {
-		l.fail(path{"store", "url"}, notYet+`: only "" (the embedded store in data_dir)`)
-	}
 	if c.DataDir == "" {
 		l.fail(path{"data_dir"}, "want a folder")
 	}
 	l.oneOf(path{"log", "format"}, c.Log.Format, "text", "json")
 	l.positive(path{"shutdown_timeout"}, int64(c.ShutdownTimeout))
-	l.positive(path{"snapshots", "every_updates"}, int64(c.Snapshots.EveryUpdates))
-	l.positive(path{"snapshots", "every_bytes"}, int64(c.Snapshots.EveryBytes))
 	l.positive(path{"limits", "inbound_bytes"}, int64(c.Limits.InboundBytes))
 	l.positive(path{"limits", "connections"}, int64(c.Limits.Connections))
 	l.positive(path{"limits", "rooms"}, int64(c.Limits.Rooms))
