@@ -28,7 +28,7 @@ func deep(levels int, deleted bool) []byte {
 
 // Types nested as deeply as one likes exhaust no stack, neither ours nor that of y-crdt.
 func TestDeepNesting(t *testing.T) {
-	const levels = 300_000
+	const levels = 100_000
 	d := open(t, deep(levels, false))
 	_, err := d.JSON(t.Context(), "r", materialise.Array)
 	require.ErrorIs(t, err, materialise.ErrLimit)

@@ -14,9 +14,9 @@ type Limits struct {
 	Output int64
 	// Time is how long one call may take, unless its context ends before. Zero means 30 s.
 	Time time.Duration
-	// CheckBytes is up to which length of a state an edit is also checked with y-crdt, which takes some hundred times as much
-	// memory as the state. Beyond it an edit is checked by integrating it anew, with our own code alone. Zero means 8 MiB;
-	// negative means never.
+	// CheckBytes is up to which length of a state an edit is also checked with y-crdt, which holds all of it as objects once
+	// more. Beyond it an edit is checked by integrating it anew, with our own code alone. Zero means 8 MiB; negative means
+	// never.
 	CheckBytes int64
 }
 

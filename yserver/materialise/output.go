@@ -1,6 +1,7 @@
 package materialise
 
 import (
+	"bytes"
 	"context"
 	"strconv"
 	"unicode/utf8"
@@ -54,18 +55,30 @@ func (o *output) bytes(b []byte) {
 	}
 }
 
-// str writes a string of a value as UTF-8; lone surrogates become U+FFFD.
-func (o *output) str(s string) {
-	from := 0
-	for i := 0; i+2 < len(s); i++ {
-		if _, ok := surrogate(s[i:]); ok {
-			o.raw(s[from:i])
-			o.raw("\ufffd")
-			i += 2
-			from = i + 1
-		}
+// wellFormed returns a text as a TextEncoder would write it: halves of a surrogate pair that met become the character, and
+// others U+FFFD.
+func wellFormed(b []byte) []byte {
+	at := bytes.IndexByte(b, 0xed)
+	if at < 0 {
+		return b
 	}
-	o.raw(s[from:])
+	out := append(make([]byte, 0, len(b)), b[:at]...)
+	for at < len(b) {
+		u, half := surrogate(b[at:])
+		if !half {
+			out = append(out, b[at])
+			at++
+			continue
+		}
+		at += 3
+		if low, ok := surrogate(b[at:]); ok && u < 0xdc00 && low >= 0xdc00 {
+			out = utf8.AppendRune(out, (u-0xd800)<<10+(low-0xdc00)+0x10000)
+			at += 3
+			continue
+		}
+		out = append(out, "\ufffd"...)
+	}
+	return out
 }
 
 const hexDigits = "0123456789abcdef"
@@ -188,7 +201,7 @@ func (o *output) text(v any) {
 	case nil:
 		o.raw("null")
 	case string:
-		o.str(v)
+		o.raw(v)
 	case float64:
 		o.raw(number(v))
 	case int64:

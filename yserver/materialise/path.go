@@ -44,10 +44,19 @@ func (t *Tx) find(p Path, kinds ...Kind) (*node, error) {
 		n = it.child
 	}
 	is := []Kind{n.kind}
-	if n.kind == Unknown {
-		is = t.kindsOf(p, n)
+	fits := func(is []Kind) bool {
+		return slices.ContainsFunc(kinds, func(k Kind) bool { return slices.Contains(is, k) })
 	}
-	if is != nil && !slices.ContainsFunc(kinds, func(k Kind) bool { return slices.Contains(is, k) }) {
+	if n.kind == Unknown {
+		if !p.said && fits(t.kinds[n]) { // it was looked at before
+			return n, nil
+		}
+		is = t.kindsOf(p, n)
+		if !p.said {
+			t.kinds[n] = is
+		}
+	}
+	if is != nil && !fits(is) {
 		return nil, fmt.Errorf("path %v is of kind %v, not %v: %w", p, is, kinds, ErrPath)
 	}
 	return n, nil

@@ -2,6 +2,7 @@ package materialise_test
 
 import (
 	"math"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -166,6 +167,33 @@ func TestSurrogates(t *testing.T) {
 	// JSON texts may have half a pair, and keep it.
 	embed := bytesOf([]byte{1, 1}, 5, 0, []byte{byte(update.Embed), 1}, "t", `"\ud83d\ude00 \ude00"`, []byte{0})
 	require.Equal(t, `[{"insert":"😀 \ude00"}]`, deltaOf(t, embed, "t"))
+	// Halves that meet are the character again.
+	halves := bytesOf([]byte{1, 3}, 5, 0, []byte{byte(update.Embed), 1}, "t", `"<\ud83d"`, []byte{byte(update.Embed) | update.HasOrigin}, 5, 0, `"\ude00"`,
+		[]byte{byte(update.Embed) | update.HasOrigin}, 5, 1, `"\ude00"`, []byte{0})
+	b, err := open(t, halves).XML(t.Context(), "t", materialise.XMLText)
+	require.NoError(t, err)
+	require.Equal(t, "<😀\ufffd", string(b))
+}
+
+// A document only reads, so that any number of readers may share it.
+func TestReadersShare(t *testing.T) {
+	d := open(t, manyFormats(50))
+	want, err := d.Delta(t.Context(), "t")
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	results := make([][]byte, 8)
+	for i := range results {
+		wg.Go(func() {
+			results[i], _ = d.Delta(t.Context(), "t")
+			_, _ = d.AllJSON(t.Context())
+			_, _ = d.JSON(t.Context(), "never", materialise.Map)
+			d.Roots()
+		})
+	}
+	wg.Wait()
+	for _, got := range results {
+		require.Equal(t, string(want), string(got))
+	}
 }
 
 func TestParseKind(t *testing.T) {

@@ -11,8 +11,9 @@ import (
 
 // Replace returns an update that makes the content of a document that of another: applied to current, every root reads as
 // in target, and roots that target does not have are empty. Text keeps what it begins and ends with in both, lists and
-// maps keep what is equal, and types that only differ inside are changed inside. Values are copied byte for byte. Nil means
-// that nothing is to be done. Errors are those of Open and Edit.
+// maps keep what is equal, and types that only differ inside are changed inside. Values are copied byte for byte. Format marks
+// that change nothing are no content: Yjs shows them as the end of a run, and cleans them up now and then. What waits for
+// other updates in target is left out. Nil means that nothing is to be done. Errors are those of Open and Edit.
 func Replace(ctx context.Context, current, target []byte, opts EditOptions) (u []byte, err error) {
 	return edit(ctx, current, opts, func(t *Tx) error {
 		to, err := load(t.budget.ctx, target, t.doc.lim)

@@ -20,7 +20,8 @@ type Tx struct {
 	deletes []span
 	size    int64 // of what was made, about
 	budget  budget
-	target  *Document // of a replacement
+	kinds   map[*node][]Kind // of roots that were edited
+	target  *Document        // of a replacement
 }
 
 // newTx begins an edit by the given client, or by one that the state does not have.
@@ -29,7 +30,7 @@ func newTx(ctx context.Context, d *Document, client uint64) *Tx {
 		client = fresh(d)
 	}
 	clock := d.known[client]
-	return &Tx{doc: d, client: client, first: clock, clock: clock, budget: budget{ctx: ctx}}
+	return &Tx{doc: d, client: client, first: clock, clock: clock, kinds: make(map[*node][]Kind), budget: budget{ctx: ctx}}
 }
 
 // fresh returns a random client id that the state has nothing of, 32 bits as Yjs makes them.

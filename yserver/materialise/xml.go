@@ -29,6 +29,7 @@ func (d *Document) XML(ctx context.Context, root string, kind Kind) (text []byte
 			return
 		}
 		d.writeXML(o, n, kind, 0)
+		o.buf = wellFormed(o.buf)
 	})
 }
 
@@ -55,11 +56,11 @@ func (d *Document) writeXML(o *output, n *node, kind Kind, depth int) {
 			name = lower(n.name)
 		}
 		o.raw("<")
-		o.str(name)
+		o.raw(name)
 		for _, key := range n.keys() {
 			it := n.value(key)
 			o.raw(" ")
-			o.str(key)
+			o.raw(key)
 			o.raw(`="`)
 			d.writeString(o, it, it.lastUnit(), depth)
 			o.raw(`"`)
@@ -67,7 +68,7 @@ func (d *Document) writeXML(o *output, n *node, kind Kind, depth int) {
 		o.raw(">")
 		d.writeChildren(o, n, depth)
 		o.raw("</")
-		o.str(name)
+		o.raw(name)
 		o.raw(">")
 	default:
 		o.raw("[object Object]")
@@ -117,10 +118,10 @@ func (o *output) child(it *item, body []byte) bool {
 func (d *Document) writeFormatted(o *output, r run, depth int) {
 	for _, at := range r.attrs.list {
 		o.raw("<")
-		o.str(at.key)
+		o.raw(at.key)
 		for _, m := range members(readJSON([]byte(at.value))) {
 			o.raw(" ")
-			o.str(m.Key)
+			o.raw(m.Key)
 			o.raw(`="`)
 			o.text(m.Value)
 			o.raw(`"`)
@@ -134,7 +135,7 @@ func (d *Document) writeFormatted(o *output, r run, depth int) {
 	}
 	for _, at := range slices.Backward(r.attrs.list) {
 		o.raw("</")
-		o.str(at.key)
+		o.raw(at.key)
 		o.raw(">")
 	}
 }
