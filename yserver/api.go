@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/yserverd/yserverd/persist"
 	"github.com/yserverd/yserverd/protocol"
 	"github.com/yserverd/yserverd/protocol/update"
 	"github.com/yserverd/yserverd/protocol/ydoc"
@@ -121,9 +122,12 @@ func (r *Room) State(ctx context.Context) ([]byte, error) {
 
 // Apply applies a Yjs update (V1) as a client's would be: it is sent to every
 // connection, and it is committed when Apply returns nil. An update that
-// changes nothing is no error. It must not be called from a hook that the room
+// changes nothing is no error; one of a former epoch is [ErrStaleCopy]. It must not be called from a hook that the room
 // waits for (OnLoad).
-func (r *Room) Apply(ctx context.Context, u []byte) error {
+func (r *Room) Apply(ctx context.Context, u []byte) error { return r.apply(ctx, u, nil) }
+
+// apply is Apply to the document of an epoch, nil for any.
+func (r *Room) apply(ctx context.Context, u []byte, epoch *persist.Epoch) error {
 	var (
 		stored   = make(chan struct{})
 		ended    <-chan struct{}
@@ -132,6 +136,9 @@ func (r *Room) Apply(ctx context.Context, u []byte) error {
 	src := append([]byte(nil), u...)
 	err := r.withDocument(ctx, func(live *documentRoom) {
 		ended = live.done
+		if applyErr = live.mayApply(src, epoch); applyErr != nil {
+			return
+		}
 		var applied ydoc.Applied
 		applied, applyErr = live.doc.Apply(src)
 		if applyErr != nil {
@@ -145,6 +152,8 @@ func (r *Room) Apply(ctx context.Context, u []byte) error {
 		return err
 	case errors.Is(applyErr, update.ErrLimit):
 		return fmt.Errorf("%w: %w", ErrReadOnlyLimit, applyErr)
+	case errors.Is(applyErr, ErrStaleCopy), errors.Is(applyErr, persist.ErrEpoch):
+		return applyErr
 	case applyErr != nil:
 		return fmt.Errorf("apply update: %w", applyErr)
 	}

@@ -188,6 +188,7 @@ func (r *documentRoom) fanOut() {
 	committed := r.party.Document.Durability == DurabilityCommitted
 	for _, m := range r.members {
 		switch {
+		case m.stale:
 		case !m.synced:
 			m.lacks, m.missed = lowerAll(m.lacks, b.lowest), true
 		case committed:

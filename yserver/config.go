@@ -60,6 +60,13 @@ type Config struct {
 	Store Store
 	// RoomStore keeps the data of rooms. Nil means Store, if it can.
 	RoomStore RoomStore
+	// Archive keeps epochs and versions of documents. Nil means Store, if it can.
+	Archive Archive
+	// Materialiser makes the edits that turn a document into another one, for
+	// Room.Restore. Nil means that there is none of that.
+	Materialiser Materialiser
+	// Sweep says when what is no longer needed leaves the archive.
+	Sweep Sweep
 	// Origin decides which browser pages may connect. Nil allows requests
 	// without an Origin and those of the same host.
 	Origin *gate.OriginPolicy
@@ -110,6 +117,10 @@ func (c Config) withDefaults() Config {
 	if c.RoomStore == nil {
 		c.RoomStore, _ = c.Store.(RoomStore)
 	}
+	if c.Archive == nil {
+		c.Archive, _ = c.Store.(Archive)
+	}
+	c.Sweep = c.Sweep.withDefaults()
 	setDefault(&c.CommitInterval, 10*time.Millisecond)
 	setDefault(&c.StoreTimeout, 30*time.Second)
 	setDefault(&c.LoadTimeout, 30*time.Second)

@@ -19,6 +19,11 @@ type counters struct {
 	hooksStuck    atomic.Int64
 	saveFailures  atomic.Int64
 	hibernations  atomic.Int64
+	staleCopies   atomic.Int64
+	versions      atomic.Int64
+	versionErrors atomic.Int64
+	swept         atomic.Int64
+	sweepErrors   atomic.Int64
 	closes        atomic.Int64
 	uncleanCloses atomic.Int64
 }
@@ -49,6 +54,11 @@ type Stats struct {
 	SaveFailures  int64 // tries of OnSave and of webhooks that failed
 	HooksStuck    int64 // hooks that did not return, and cost their room
 	Hibernations  int64 // rooms taken out of memory with their connections open
+	StaleCopies   int64 // connections shut out for a copy of a former epoch
+	Versions      int64 // automatic versions made
+	VersionErrors int64
+	Swept         int64 // documents and objects that the sweep removed
+	SweepErrors   int64
 	Closes        int64 // connections that ended
 	UncleanCloses int64 // of these, without a closing handshake
 	QueuedBytes   int64 // what waits to be written to peers now
@@ -80,6 +90,11 @@ func (s *Server) Stats() Stats {
 		SaveFailures:  c.saveFailures.Load(),
 		HooksStuck:    c.hooksStuck.Load(),
 		Hibernations:  c.hibernations.Load(),
+		StaleCopies:   c.staleCopies.Load(),
+		Versions:      c.versions.Load(),
+		VersionErrors: c.versionErrors.Load(),
+		Swept:         c.swept.Load(),
+		SweepErrors:   c.sweepErrors.Load(),
 		Closes:        c.closes.Load(),
 		UncleanCloses: c.uncleanCloses.Load(),
 	}

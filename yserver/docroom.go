@@ -2,9 +2,11 @@ package yserver
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
+	"github.com/yserverd/yserverd/persist"
 	"github.com/yserverd/yserverd/protocol"
 	"github.com/yserverd/yserverd/protocol/ydoc"
 )
@@ -16,9 +18,11 @@ type documentRoom struct {
 
 	doc      *ydoc.Doc
 	loading  bool
+	stopped  bool          // it stands still, see stop
 	wakers   []func(error) // who waits for the document
 	put      []message     // aside, until it is there
-	used     time.Time     // when the document was asked for last
+	denied   denyList
+	used     time.Time // when the document was asked for last
 	presence presence
 	batch    *batch
 	serial   uint64 // of the batch being gathered
@@ -27,6 +31,7 @@ type documentRoom struct {
 	fold     fold
 	saver    saver // of the OnSave hook
 	notifier saver // of the webhook
+	versions versioner
 	docBytes int64 // what the server was told
 
 	frames    []*frame // scratch
@@ -47,7 +52,7 @@ func newDocumentRoom(srv *Server, p *party, e *entry) *documentRoom {
 
 // open gives the room its document.
 func (r *documentRoom) open(l loaded) {
-	r.doc = l.doc
+	r.doc, r.denied = l.doc, l.denied
 	r.journal.init(l)
 	r.fold.init(r.party.Document, l.tailRows, l.tailBytes)
 	r.account()
@@ -59,6 +64,9 @@ func (r *documentRoom) handle(m message) {
 	if m.slot {
 		r.events = r.now
 		r.hooks.put(r.customCall(m))
+		return
+	}
+	if m.from.stale {
 		return
 	}
 	switch m.doc.Type {
@@ -117,7 +125,7 @@ func (r *room) awake(ctx context.Context, fn func(*documentRoom)) error {
 }
 
 func (r *documentRoom) full() bool {
-	return r.journal.bytes() > r.party.Limits.Uncommitted || r.loading
+	return r.journal.bytes() > r.party.Limits.Uncommitted || r.loading || r.stopped
 }
 
 func (r *documentRoom) flush() {
@@ -147,6 +155,8 @@ func (r *documentRoom) fire(d due) {
 		r.notifier.save(r)
 	case dueOutbox:
 		r.notifier.outbox.write(r)
+	case dueVersion:
+		r.versions.due(r)
 	case duePresence:
 		// flush runs at the end of every turn
 	}
@@ -170,6 +180,7 @@ func (r *documentRoom) hurry() {
 
 func (r *documentRoom) abandon() {
 	r.forgetLog()
+	r.versions.forget()
 	for _, wake := range r.wakers {
 		wake(errRoomEnded)
 	}
@@ -177,18 +188,19 @@ func (r *documentRoom) abandon() {
 }
 
 func (r *documentRoom) end() {
+	r.versions.last(r)
 	r.srv.counters.documentBytes.Add(-r.docBytes)
 	r.docBytes = 0
 }
 
 // wake calls then once the document is in memory, or cannot be had.
 func (r *documentRoom) wake(then func(error)) {
-	if r.doc != nil {
+	if r.doc != nil && !r.stopped {
 		then(nil)
 		return
 	}
 	r.wakers = append(r.wakers, then)
-	if r.loading {
+	if r.loading || r.stopped {
 		return
 	}
 	r.loading = true
@@ -202,11 +214,17 @@ func (r *documentRoom) wake(then func(error)) {
 // cannot be given to has to connect again.
 func (r *documentRoom) woken(l loaded, err error) {
 	r.loading = false
+	if err == nil && r.moved(l) {
+		err = persist.ErrEpoch
+	}
 	if err == nil {
 		r.open(l)
 	}
 	wakers, put := r.wakers, r.put
 	r.wakers, r.put = nil, nil
+	if errors.Is(err, persist.ErrEpoch) || errors.Is(err, persist.ErrDeleted) {
+		r.outdate(err)
+	}
 	for _, then := range wakers {
 		then(err)
 	}
@@ -231,12 +249,21 @@ func (r *documentRoom) active() (last time.Time, stay bool) {
 	return last, r.timers.set(dueStale) || len(r.presence.order) > 0
 }
 
+// slumber is what a room keeps that hibernates: its presence, and which state of
+// the document its members know.
+type slumber struct {
+	presence presence
+	epoch    persist.Epoch
+	seq      persist.Seq
+}
+
 // sleep drops the document; what is known of presence stays.
 func (r *documentRoom) sleep() any {
-	r.doc, r.state, r.stateBody = nil, nil, nil
+	r.versions.last(r)
+	r.doc, r.denied, r.state, r.stateBody = nil, nil, nil, nil
 	r.batch = &batch{}
 	r.account()
-	return r.presence
+	return slumber{r.presence, r.journal.epoch, r.journal.seq}
 }
 
 // account tells the server what the document takes.

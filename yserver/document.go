@@ -25,8 +25,13 @@ type asking struct {
 }
 
 // greet sends what a document room says first, as y-partyserver's onConnect:
-// step 1, then all presence in one frame if there is any.
+// step 1, then all presence in one frame if there is any. Before that, who asked
+// for the epoch is told.
 func (r *documentRoom) greet(m *member) {
+	if r.staleClaim(m) {
+		r.stale(m)
+		return
+	}
 	sv := protocol.AppendSyncStep1(nil, r.doc.StateVector())
 	r.send(m, held{gen: r.journal.latest(), frame: newFrame(opBinary, kindReply, sv, nil)})
 	if f := r.presence.all(); f != nil {
@@ -39,7 +44,7 @@ func (r *documentRoom) greet(m *member) {
 // step 1 they would open gaps in its document; the answer has them all. A member
 // that never asks gets what it lacks since it joined in one update.
 func (r *documentRoom) activate(m *member) {
-	if m.synced || m.gone {
+	if m.synced || m.gone || m.stale {
 		return
 	}
 	r.flushBatch()
@@ -68,6 +73,10 @@ func (r *documentRoom) activateAll() {
 
 // handleSync takes a sync message.
 func (r *documentRoom) handleSync(m *member, msg protocol.Message) {
+	if len(r.denied) > 0 && r.staleMessage(msg) {
+		r.stale(m)
+		return
+	}
 	if msg.Sync != protocol.SyncStep1 {
 		r.activate(m)
 	}
@@ -150,6 +159,7 @@ func (r *documentRoom) take(from *member, applied ydoc.Applied, src []byte) {
 	}
 	if applied.Log != nil || applied.New != nil {
 		r.state = nil
+		r.versions.changed(r)
 		r.saver.changed(r)
 		r.notifier.changed(r)
 		r.account()
@@ -206,7 +216,7 @@ func (r *documentRoom) handleSyncStatus(m *member, payload []byte) {
 // catchUp sends a peer that was conflated what it lost, in one update, and
 // presence as it is now.
 func (r *documentRoom) catchUp(m *member) {
-	if m.gone {
+	if m.gone || m.stale {
 		return
 	}
 	lost, presence := m.peer.takeLost(nil)

@@ -93,6 +93,10 @@ func (r *documentRoom) compact(frozen *ydoc.Frozen, epoch persist.Epoch, upTo pe
 func (r *documentRoom) folded(c *ydoc.Compacted, rows int, bytes int64, err error) {
 	f, d := &r.fold, r.party.Document
 	f.running = false
+	if errors.Is(err, persist.ErrEpoch) || errors.Is(err, persist.ErrDeleted) {
+		r.outdate(err)
+		return
+	}
 	if err != nil {
 		r.srv.counters.foldFailures.Add(1)
 		r.log.Error("snapshot failed; the log keeps growing until the next try", "err", err)
@@ -105,4 +109,5 @@ func (r *documentRoom) folded(c *ydoc.Compacted, rows int, bytes int64, err erro
 		r.state, r.stateBody = nil, nil
 		r.account()
 	}
+	r.versions.offer(r)
 }

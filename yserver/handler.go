@@ -139,6 +139,11 @@ func (s *Server) callBefore(hook BeforeHook, r *http.Request, lobby Lobby) (next
 
 // connect loads the room, upgrades the request and joins.
 func (s *Server) connect(w http.ResponseWriter, r *http.Request, rt route, d gate.Decision) {
+	claim, refusal := claimOf(r, rt.party)
+	if refusal != nil {
+		s.refuse(w, r, rt, refusal)
+		return
+	}
 	addr := s.cfg.ClientAddr(r)
 	if !s.connected(addr) {
 		s.refuse(w, r, rt, unavailable("TOO_MANY_CONNECTIONS", "too many connections", 5*time.Second))
@@ -152,6 +157,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request, rt route, d gat
 	}
 	defer s.registry.release(e)
 	m := newMember(s, e, rt, r, d, addr)
+	m.claim = claim
 	if err := e.room.prepare(r.Context(), m, r, m.speaksText.Load()); err != nil {
 		s.released(addr)
 		m.conn.end()

@@ -152,8 +152,7 @@ func (r *documentRoom) committed(c commit) {
 		r.readBack()
 	case c.unknown == nil && errors.Is(c.result.Err, persist.ErrDeleted),
 		c.unknown == nil && errors.Is(c.result.Err, persist.ErrEpoch):
-		r.log.Warn("document was replaced or deleted while open", "err", c.result.Err)
-		r.evict(closeServiceRestart, "document was replaced")
+		r.outdate(c.result.Err)
 	default:
 		r.retryAppend()
 	}
@@ -216,32 +215,39 @@ func (r *documentRoom) answerClean() {
 func (r *documentRoom) readBack() {
 	j := &r.journal
 	j.conflicts++
-	after := j.seq
+	after, epoch := j.seq, j.epoch
 	r.goBeside(func() func() {
 		ctx, cancel := context.WithTimeout(context.Background(), r.srv.cfg.StoreTimeout)
 		defer cancel()
-		rows, err := r.rowsAfter(ctx, after)
+		rows, err := r.rowsAfter(ctx, after, epoch)
 		return func() { r.takeIn(rows, err) }
 	})
 }
 
 // rowsAfter reads the log behind a position. When another server has folded a
 // part of it, the snapshot stands for that part.
-func (r *documentRoom) rowsAfter(ctx context.Context, after persist.Seq) ([]persist.Update, error) {
+func (r *documentRoom) rowsAfter(ctx context.Context, after persist.Seq, epoch persist.Epoch) ([]persist.Update, error) {
 	rows, err := r.srv.cfg.Store.LoadAfter(ctx, r.key, after)
 	if !errors.Is(err, persist.ErrStale) {
 		return rows, err
 	}
 	d, err := r.srv.cfg.Store.Load(ctx, r.key)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case d.Epoch != epoch: // its snapshot is of another life
+		return nil, persist.ErrEpoch
 	}
 	return append([]persist.Update{{Seq: d.Snapshot.Seq, Data: d.Snapshot.Data}}, d.Tail...), nil
 }
 
 func (r *documentRoom) takeIn(rows []persist.Update, err error) {
 	j := &r.journal
-	if err != nil {
+	switch {
+	case errors.Is(err, persist.ErrEpoch), errors.Is(err, persist.ErrDeleted), errors.Is(err, persist.ErrConflict):
+		r.outdate(err) // conflict: the log is shorter than it was, so it was purged
+		return
+	case err != nil:
 		r.retryAppend()
 		return
 	}

@@ -18,6 +18,8 @@ type loaded struct {
 	doc       *ydoc.Doc
 	seq       persist.Seq
 	epoch     persist.Epoch
+	first     persist.Seq // at which the epoch began; the document is new while seq is that
+	denied    denyList
 	tailRows  int
 	tailBytes int64
 }
@@ -51,7 +53,9 @@ func (s *Server) loadRoom(p *party, e *entry, d *dormant) (*room, error) {
 func (s *Server) loadDocumentRoom(p *party, e *entry, d *dormant) (*room, error) {
 	if d != nil {
 		r := newDocumentRoom(s, p, e)
-		r.presence = d.kept.(presence)
+		kept := d.kept.(slumber)
+		r.presence = kept.presence
+		r.journal.epoch, r.journal.seq = kept.epoch, kept.seq
 		if last := d.events; last.Before(r.used) {
 			r.used = last
 		}
@@ -73,7 +77,12 @@ func (s *Server) loadDocument(p *party, id roomID) (l loaded, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.LoadTimeout)
 	defer cancel()
-	if l, err = s.fetch(ctx, p, id); err != nil {
+	unlock, err := s.lives.lock(ctx, id) // not while its epoch is being ended
+	if err == nil {
+		l, err = s.fetch(ctx, p, id)
+		unlock()
+	}
+	if err != nil {
 		s.counters.loadFailures.Add(1)
 		s.log.Error("document cannot be loaded", "party", id.party, "room", id.room, "err", err)
 		return loaded{}, err
@@ -101,7 +110,7 @@ func (s *Server) fetch(ctx context.Context, p *party, id roomID) (loaded, error)
 	if err != nil {
 		return loaded{}, fmt.Errorf("onLoad: %w", err)
 	}
-	if l.seq > 0 || len(seed) == 0 {
+	if l.seq > l.first || len(seed) == 0 {
 		return l, nil // it is no longer new, or there is nothing to begin with
 	}
 	return s.seed(ctx, p, key, l, seed)
@@ -127,7 +136,7 @@ func (s *Server) quarantine(ctx context.Context, key persist.Key, cause error) {
 
 // replay makes the document of a snapshot and the rows behind it.
 func replay(stored persist.Document, cfg ydoc.Config) (loaded, error) {
-	l := loaded{doc: ydoc.New(cfg), seq: stored.Seq, epoch: stored.Epoch, tailRows: len(stored.Tail)}
+	l := loaded{doc: ydoc.New(cfg), seq: stored.Seq, epoch: stored.Epoch, first: stored.First, tailRows: len(stored.Tail)}
 	if stored.Snapshot.Data != nil {
 		if err := l.doc.Restore(stored.Snapshot.Data); err != nil {
 			return loaded{}, fmt.Errorf("%w: snapshot at %d: %w", errCorrupt, stored.Snapshot.Seq, err)
@@ -139,6 +148,7 @@ func replay(stored persist.Document, cfg ydoc.Config) (loaded, error) {
 		}
 		l.tailBytes += int64(len(row.Data))
 	}
+	l.denied = newDenyList(stored.Dead, l.doc)
 	return l, nil
 }
 
@@ -163,7 +173,7 @@ func (s *Server) seed(ctx context.Context, p *party, key persist.Key, l loaded, 
 	if applied.Log == nil {
 		return l, nil
 	}
-	results, err := s.cfg.Store.Append(ctx, []persist.Append{{Key: key, Epoch: l.epoch, Updates: [][]byte{applied.Log}}})
+	results, err := s.cfg.Store.Append(ctx, []persist.Append{{Key: key, Epoch: l.epoch, After: l.seq, Updates: [][]byte{applied.Log}}})
 	if err == nil {
 		err = results[0].Err
 	}

@@ -22,6 +22,7 @@ type member struct {
 	conn     *Connection
 	peer     *peer
 	ymnt     bool // a y-websocket client: no text frames, presence times out
+	claim    claim
 	limiter  *rate.Limiter
 	lifetime context.Context // ends with the socket
 
@@ -36,6 +37,7 @@ type member struct {
 	older    *member // see memberIndex
 	gone     bool    // not, or no longer, one of room.members
 	told     bool    // that it may not write
+	stale    bool    // its copy is of a former epoch: it is muted
 	joined   time.Time
 	synced   bool        // it gets updates; see activate
 	lacks    []update.ID // the first clocks that it did not get, while not synced

@@ -67,8 +67,8 @@ type BeforeHook func(r *http.Request, lobby Lobby) (*http.Request, error)
 type Document struct {
 	// OnLoad returns the initial content of a document, as a Yjs update (V1),
 	// or nil. It is called once per load, before anybody is let in; what it
-	// returns is used only when nothing was ever stored for the document. An
-	// error refuses the load.
+	// returns is used only when nothing was ever stored in this epoch of the
+	// document. An error refuses the load.
 	OnLoad func(ctx context.Context, room *Room) ([]byte, error)
 	// OnSave receives the document some time after it changed (see
 	// CallbackOptions), when the last connection left and at shutdown, once
@@ -100,6 +100,16 @@ type Document struct {
 	// longer, for at most twenty times the rows. Zero means 500 rows, 1 MiB.
 	SnapshotUpdates int
 	SnapshotBytes   int64
+	// VersionInterval keeps a version of a document that changes once in this
+	// time, and when everybody has left. Zero means 10 min, negative none.
+	VersionInterval time.Duration
+	// VersionsMax is how many of these versions a document keeps; those that
+	// somebody made with Room.PutVersion are not counted, and stay. Zero means 50.
+	VersionsMax int
+	// RequireEpoch refuses clients that do not say with ?epoch= of which epoch
+	// their copy is (empty: they have none), with 428 and on the y-websocket mount
+	// 4400.
+	RequireEpoch bool
 }
 
 // CallbackOptions time the OnSave hook, under the names of y-partyserver.
@@ -199,6 +209,8 @@ func (d Document) withDefaults() Document {
 	setDefault(&d.AwarenessInterval, 16*time.Millisecond)
 	setDefault(&d.SnapshotUpdates, 500)
 	setDefault(&d.SnapshotBytes, 1<<20)
+	setDefault(&d.VersionInterval, 10*time.Minute)
+	setDefault(&d.VersionsMax, 50)
 	return d
 }
 

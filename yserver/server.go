@@ -39,6 +39,8 @@ type Server struct {
 	sizes     roomSizes
 	alarms    *alarmClock
 	courier   *courier      // nil without webhooks
+	lives     keyedLocks    // of who loads a document, or ends its epoch
+	sweeper   *sweeper      // nil without an archive
 	folding   chan struct{} // bounds compactions at once
 	parties   []*party
 
@@ -77,6 +79,10 @@ func New(cfg Config, parties ...Party) (*Server, error) {
 	}
 	s.router = newRouter(cfg, s.parties)
 	s.committer = newAppender(cfg)
+	if cfg.Archive != nil && cfg.Sweep.Interval > 0 {
+		s.sweeper = newSweeper(cfg, &s.counters)
+		s.sweeper.start()
+	}
 	if cfg.RoomStore != nil {
 		s.changer = newChanger(cfg)
 		s.alarms = newAlarmClock(s)
@@ -136,6 +142,9 @@ func (s *Server) Ready() error {
 // were not stored. The listener must have stopped accepting before.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
+	if s.sweeper != nil {
+		s.sweeper.stop()
+	}
 	if s.alarms != nil {
 		s.alarms.stop()
 	}

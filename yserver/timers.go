@@ -14,6 +14,7 @@ const (
 	dueSave                // the onSave debounce
 	dueNotify              // the webhook's
 	dueOutbox              // the outbox, again
+	dueVersion             // an automatic version
 	dueUnload              // nobody came back
 	dueSleep               // nothing happened
 	dueCount
