@@ -92,7 +92,7 @@ func dropOldest() step {
 
 // steps is one round.
 var steps = []step{
-	addLine(), foldLines(), putOne(), addLine(), putOne(), addLine(), foldLines(), replaceAll(), dropOldest(), addLine(), putOne(),
+	addLine(), foldLines(), putOne(), addLine(), putOne(), addLine(), foldLines(), addLine(), replaceAll(), dropOldest(), addLine(), putOne(),
 	{"delete", func(ctx context.Context, s *pebble.Store, k persist.Key, _ life, n int) error {
 		return s.Delete(ctx, k, []uint64{uint64(n), 1 << 40})
 	}, func(l *life, n int) {
