@@ -27,6 +27,7 @@ func TestProblems(t *testing.T) {
 		{"store with a bare slash in its password", "store:\n  url: postgres://u:hun/ter2@h/db" + tail, "y.yaml:2: store.url: is no URL: in a password everything but letters, digits and -._~ is percent-encoded, / as %2F and @ as %40"},
 		{"store without a host", "store: {url: 'postgres:///db'}" + tail, "y.yaml:1: store.url: lacks a host: want postgres://user:password@host:port/database"},
 		{"store without a database", "store: {url: 'postgres://u:hunter2@h/'}" + tail, "y.yaml:1: store.url: lacks a database: want postgres://user:password@host:port/database"},
+		{"store with its password at the end", "store: {url: 'postgres://u@h/db?password=hunter2'}" + tail, "y.yaml:1: store.url: has a password behind the ?: it belongs in front of the host, user:password@host, where it is never shown"},
 		{"store that is a list", "store: {url: [hunter2]}" + tail, "y.yaml:1: store.url: want a text (quote it if it looks like a number), got a list"},
 		{"store that is a number", "store: {url: 4711}" + tail, "y.yaml:1: store.url: want a text (quote it if it looks like a number), got something else"},
 		{"no connections", "store: {max_connections: 0}" + tail, "y.yaml:1: store.max_connections: want more than 0"},

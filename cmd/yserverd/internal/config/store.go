@@ -22,6 +22,8 @@ func CheckStoreURL(text string) string {
 		return "lacks a host: want postgres://user:password@host:port/database"
 	case strings.Trim(u.Path, "/") == "" && u.Query().Get("dbname") == "":
 		return "lacks a database: want postgres://user:password@host:port/database"
+	case u.Query().Has("password") || u.Query().Has("sslpassword"):
+		return "has a password behind the ?: it belongs in front of the host, user:password@host, where it is never shown"
 	}
 	return ""
 }
