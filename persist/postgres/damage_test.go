@@ -39,7 +39,7 @@ func TestDamage(t *testing.T) {
 				mustAppend(t, s, k, 0, "a", "b", "c", "d", "e")
 				require.NoError(t, s.Compact(t.Context(), k, 0, 3, []byte("abc of "+k.Room)))
 			}
-			exec(t, url, c.sql)
+			administer(t, url, c.sql)
 			before := value[int64](t, url, `SELECT count(*) FROM yserverd.updates`)
 			for range 2 {
 				_, err := s.Load(t.Context(), notes)
@@ -71,7 +71,7 @@ func TestDamagedRowIsFoundByLoadAfter(t *testing.T) {
 	s := mustOpen(t, postgres.Options{URL: url})
 	defer func() { require.NoError(t, s.Close()) }()
 	mustAppend(t, s, notes, 0, "a", "b", "c")
-	exec(t, url, `UPDATE yserverd.updates SET data = 'x' WHERE seq = 2`)
+	administer(t, url, `UPDATE yserverd.updates SET data = 'x' WHERE seq = 2`)
 	_, err := s.LoadAfter(t.Context(), notes, 2)
 	require.NoError(t, err, "it was not read")
 	_, err = s.LoadAfter(t.Context(), notes, 1)
@@ -86,7 +86,7 @@ func TestDamagedVersion(t *testing.T) {
 	defer func() { require.NoError(t, s.Close()) }()
 	mustAppend(t, s, notes, 0, "a")
 	require.NoError(t, s.PutVersion(t.Context(), notes, persist.Version{ID: "v", Created: time.UnixMilli(1)}, []byte("state")))
-	exec(t, url, `UPDATE yserverd.versions SET data = 'other'`)
+	administer(t, url, `UPDATE yserverd.versions SET data = 'other'`)
 	for range 2 {
 		_, _, err := s.Version(t.Context(), notes, "v")
 		require.ErrorIs(t, err, persist.ErrCorrupt)
@@ -109,7 +109,7 @@ func TestDamagedValueOfRoom(t *testing.T) {
 	require.NoError(t, put(notes, "1"))
 	require.NoError(t, put(other, "2"))
 	// Values that have changed places have the sums of their old ones.
-	exec(t, url, `UPDATE yserverd.room_values SET space = 3 WHERE space = 2`,
+	administer(t, url, `UPDATE yserverd.room_values SET space = 3 WHERE space = 2`,
 		`UPDATE yserverd.room_values SET value = '3' WHERE space = 1 AND room_id = (SELECT id FROM yserverd.rooms WHERE room = 'notes')`)
 	_, err := s.GetRoom(t.Context(), notes, persist.SpaceStorage, []string{"a"})
 	require.ErrorIs(t, err, persist.ErrCorrupt)

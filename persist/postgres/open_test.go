@@ -19,8 +19,8 @@ import (
 	"github.com/yserverd/yserverd/persist/postgres"
 )
 
-// exec runs statements as an administrator does, beside the store.
-func exec(tb testing.TB, url string, statements ...string) {
+// administer runs statements as an administrator does, beside the store.
+func administer(tb testing.TB, url string, statements ...string) {
 	tb.Helper()
 	conn, err := pgx.Connect(tb.Context(), url)
 	require.NoError(tb, err)
@@ -104,19 +104,19 @@ func TestNewerOrForeignSchemaIsRefused(t *testing.T) {
 	s := mustOpen(t, postgres.Options{URL: url})
 	mustAppend(t, s, notes, 0, "kept")
 	require.NoError(t, s.Close())
-	exec(t, url, `INSERT INTO yserverd.schema_version (version_id, is_applied) VALUES (99, true)`)
+	administer(t, url, `INSERT INTO yserverd.schema_version (version_id, is_applied) VALUES (99, true)`)
 	_, err := postgres.Open(t.Context(), postgres.Options{URL: url})
 	require.ErrorIs(t, err, persist.ErrFormat)
 	var format *persist.FormatError
 	require.ErrorAs(t, err, &format)
 	require.Equal(t, uint64(99), format.Found)
 	require.Equal(t, s.Place(), format.Place)
-	exec(t, url, `DELETE FROM yserverd.schema_version WHERE version_id = 99`)
+	administer(t, url, `DELETE FROM yserverd.schema_version WHERE version_id = 99`)
 	s = mustOpen(t, postgres.Options{URL: url})
 	require.Len(t, mustLoad(t, s, notes).Tail, 1)
 	require.NoError(t, s.Close())
 
-	exec(t, url, `DROP SCHEMA yserverd CASCADE`, `CREATE SCHEMA yserverd`, `CREATE TABLE yserverd.documents (whose text)`)
+	administer(t, url, `DROP SCHEMA yserverd CASCADE`, `CREATE SCHEMA yserverd`, `CREATE TABLE yserverd.documents (whose text)`)
 	_, err = postgres.Open(t.Context(), postgres.Options{URL: url})
 	require.ErrorIs(t, err, persist.ErrFormat)
 	require.ErrorContains(t, err, "no document store")
@@ -126,7 +126,7 @@ func TestNewerOrForeignSchemaIsRefused(t *testing.T) {
 func TestRightsAreNamed(t *testing.T) {
 	c := pgtest.New(t)
 	url := c.Database(t)
-	exec(t, url, `CREATE ROLE guest LOGIN`)
+	administer(t, url, `CREATE ROLE guest LOGIN`)
 	guest := strings.Replace(url, "postgres@", "guest@", 1)
 	require.NotEqual(t, url, guest)
 	_, err := postgres.Open(t.Context(), postgres.Options{URL: guest})
@@ -135,7 +135,7 @@ func TestRightsAreNamed(t *testing.T) {
 	defer func() { require.NoError(t, s.Close()) }()
 	_, err = postgres.Open(t.Context(), postgres.Options{URL: guest})
 	require.ErrorContains(t, err, "needs USAGE")
-	exec(t, url, `GRANT USAGE ON SCHEMA yserverd TO guest`,
+	administer(t, url, `GRANT USAGE ON SCHEMA yserverd TO guest`,
 		`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA yserverd TO guest`)
 	g := mustOpen(t, postgres.Options{URL: guest})
 	mustAppend(t, g, notes, 0, "a")
@@ -148,19 +148,19 @@ func TestConnectionsThatDoNotWaitForDiskAreRefused(t *testing.T) {
 	defer func() { require.NoError(t, s.Close()) }()
 	require.NoError(t, s.Ping(t.Context()))
 	name := value[string](t, url, `SELECT current_database()`)
-	exec(t, url, `ALTER DATABASE `+name+` SET synchronous_commit = off`)
+	administer(t, url, `ALTER DATABASE `+name+` SET synchronous_commit = off`)
 	_, err := postgres.Open(t.Context(), postgres.Options{URL: url})
 	require.ErrorContains(t, err, "synchronous_commit is off")
 
 	// New connections of a store that is open are refused too.
-	exec(t, url, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'yserverd' AND datname = current_database()`)
+	administer(t, url, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'yserverd' AND datname = current_database()`)
 	require.Eventually(t, func() bool {
 		err := tryAppend(t.Context(), s, notes, 0, "a")
 		require.ErrorIs(t, err, persist.ErrUnavailable)
 		return strings.Contains(err.Error(), "synchronous_commit is off")
 	}, time.Minute, time.Millisecond)
 	require.ErrorIs(t, s.Stats().Err, persist.ErrUnavailable)
-	exec(t, url, `ALTER DATABASE `+name+` RESET synchronous_commit`)
+	administer(t, url, `ALTER DATABASE `+name+` RESET synchronous_commit`)
 	mustAppend(t, s, notes, 0, "a")
 	require.NoError(t, s.Stats().Err)
 }
