@@ -35,8 +35,7 @@ type service struct {
 	listener net.Listener
 	timeout  time.Duration // of a shutdown
 
-	release      func() // what is to be let go of behind the store
-	stopCleaning func()
+	release func() // what is to be let go of behind the store
 
 	served   chan struct{} // closed when nothing is accepted any more
 	serveErr error         // why; set before served is closed
@@ -60,23 +59,7 @@ func start(ctx context.Context, cfg *config.Config, whom audience, log *slog.Log
 		return nil, err
 	}
 	s.release = o.release
-	s.clean(newJanitor(cfg, o.store, log))
 	return s, nil
-}
-
-// clean lets a janitor look after the store until the service ends.
-func (s *service) clean(j *janitor) {
-	ctx, stop := context.WithCancel(context.Background())
-	ended, ticker := make(chan struct{}), time.NewTicker(sweepInterval)
-	go func() {
-		defer close(ended)
-		j.run(ctx, ticker.C)
-	}()
-	s.stopCleaning = func() {
-		ticker.Stop()
-		stop()
-		<-ended
-	}
 }
 
 // startOn takes connections on a listener for documents in a store. It owns both from here on.
@@ -88,7 +71,7 @@ func startOn(listener net.Listener, store documents, cfg *config.Config, whom au
 	}
 	s := &service{
 		log: log, store: store, rooms: rooms, listener: listener, timeout: cfg.ShutdownTimeout, served: make(chan struct{}),
-		release: func() {}, stopCleaning: func() {},
+		release: func() {},
 		http: &http.Server{
 			Handler:           withHealth(rooms),
 			ReadHeaderTimeout: headerTimeout,
@@ -153,7 +136,6 @@ func (s *service) end(cause error) error {
 	<-closed
 	grace.Stop()
 
-	s.stopCleaning()
 	if closeErr := s.store.Close(); closeErr != nil {
 		err = errors.Join(err, closeErr)
 	}

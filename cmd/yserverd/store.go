@@ -19,10 +19,17 @@ import (
 
 // This file and wire.go are the only places that know which adapter serves which interface.
 var (
-	_ keeper = (*pebble.Store)(nil)
-	_ keeper = (*postgres.Store)(nil)
+	_ keeper          = (*pebble.Store)(nil)
+	_ yserver.Archive = (*pebble.Store)(nil)
+	_ yserver.Outbox  = (*pebble.Store)(nil)
+
+	_ keeper          = (*postgres.Store)(nil)
+	_ yserver.Archive = (*postgres.Store)(nil)
+	_ yserver.Outbox  = (*postgres.Store)(nil)
 
 	_ object.Bucket = (*s3.Bucket)(nil)
+
+	_ yserver.Materialiser = materialiser{}
 )
 
 // openTimeout is how long a database and a bucket may take to answer when the program starts.
@@ -42,7 +49,6 @@ type keeper interface {
 	Replace(ctx context.Context, key persist.Key, epoch persist.Epoch, dead []uint64, snapshot []byte) (persist.Epoch, error)
 	Delete(ctx context.Context, key persist.Key, dead []uint64) error
 	Purge(ctx context.Context, key persist.Key) error
-	sweeper
 }
 
 // opened is a store with what has to be released behind it.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/yserverd/yserverd/internal/pgtest"
 	"github.com/yserverd/yserverd/internal/s3test"
-	"github.com/yserverd/yserverd/persist"
 )
 
 // bucketEnv configures a bucket.
@@ -129,50 +127,4 @@ func TestStartChecks(t *testing.T) {
 			require.NoDirExists(t, data, "nothing was begun")
 		})
 	}
-}
-
-// sweeps is a store that notes what it was asked to drop.
-type sweeps struct {
-	asked []persist.SweepOptions
-	more  []bool
-	err   error
-}
-
-func (s *sweeps) Sweep(_ context.Context, o persist.SweepOptions) (persist.SweepStats, error) {
-	s.asked = append(s.asked, o)
-	more := false
-	if len(s.more) > 0 {
-		more, s.more = s.more[0], s.more[1:]
-	}
-	return persist.SweepStats{Purged: 1, More: more}, s.err
-}
-
-func TestJanitor(t *testing.T) {
-	now := time.Date(2026, 1, 31, 0, 0, 0, 0, time.UTC)
-	cfg := devConfig("", "")
-	cfg.Delete.Retention, cfg.Snapshots.KeepSuperseded = time.Hour, time.Minute
-	store := &sweeps{more: []bool{true, true}}
-	j := newJanitor(cfg, store, slog.New(slog.DiscardHandler))
-	j.now = func() time.Time { return now }
-	want := persist.SweepOptions{
-		TombstonesBefore: now.Add(-time.Hour), SupersededBefore: now.Add(-time.Minute), OrphansBefore: now.Add(-24 * time.Hour),
-	}
-	ticks := make(chan time.Time)
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		j.run(ctx, ticks)
-	}()
-	ticks <- now
-	ticks <- now // taken when the first is done
-	ticks <- now
-	stop()
-	<-ended
-	require.GreaterOrEqual(t, len(store.asked), 4)
-	require.Equal(t, []persist.SweepOptions{want, want, want, want}, store.asked[:4], "on while there is more, then once for the second tick")
-
-	store.asked, store.more, store.err = nil, []bool{true}, errors.New("away")
-	j.sweep(context.Background())
-	require.Len(t, store.asked, 1, "what fails waits for the next tick")
 }

@@ -2,12 +2,14 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"slices"
 
 	"github.com/yserverd/yserverd/cmd/yserverd/internal/config"
 	"github.com/yserverd/yserverd/gate"
 	"github.com/yserverd/yserverd/yserver"
+	"github.com/yserverd/yserverd/yserver/materialise"
 )
 
 // audience says whom a server is for.
@@ -42,12 +44,14 @@ func newRooms(cfg *config.Config, whom audience, store yserver.Store, log *slog.
 // serverConfig translates what concerns all parties.
 func serverConfig(cfg *config.Config, store yserver.Store, origin *gate.OriginPolicy, log *slog.Logger) yserver.Config {
 	return yserver.Config{
-		Store:      store,
-		Origin:     origin,
-		Prefixes:   cfg.Prefixes,
-		Reserved:   config.Reserved(),
-		Logger:     log,
-		ClientAddr: clientAddr(cfg.TrustedProxies),
+		Store:        store,
+		Materialiser: materialiser{},
+		Sweep:        yserver.Sweep{Retention: cfg.Delete.Retention, KeepSuperseded: cfg.Snapshots.KeepSuperseded},
+		Origin:       origin,
+		Prefixes:     cfg.Prefixes,
+		Reserved:     config.Reserved(),
+		Logger:       log,
+		ClientAddr:   clientAddr(cfg.TrustedProxies),
 		Limits: yserver.ServerLimits{
 			Connections:      cfg.Limits.Connections,
 			ConnectionsPerIP: cfg.Limits.ConnectionsPerIP,
@@ -97,6 +101,13 @@ func newDocument(cfg *config.Config, room *config.Room) *yserver.Document {
 		AwarenessInterval: room.AwarenessInterval,
 		SnapshotUpdates:   cfg.Snapshots.EveryUpdates,
 		SnapshotBytes:     int64(cfg.Snapshots.EveryBytes),
+		VersionInterval:   cfg.Snapshots.KeepVersions.Interval,
+		VersionsMax:       cfg.Snapshots.KeepVersions.Max,
+		RequireEpoch:      room.RequireEpoch,
+		Webhook:           newWebhook(room.Webhook),
+	}
+	if cfg.Snapshots.KeepVersions.Interval == 0 {
+		document.VersionInterval = -1 // 0 is the default there
 	}
 	if room.Durability == "committed" {
 		document.Durability = yserver.DurabilityCommitted
@@ -105,6 +116,29 @@ func newDocument(cfg *config.Config, room *config.Room) *yserver.Document {
 		document.AwarenessInterval = -1 // 0 is the default there
 	}
 	return document
+}
+
+// newWebhook translates who is told of documents, if anybody is.
+func newWebhook(c config.Webhook) *yserver.Webhook {
+	if c.URL == "" {
+		return nil
+	}
+	w := &yserver.Webhook{URL: c.URL, Secret: c.Secret, MaxBody: int64(c.MaxBody)}
+	for _, event := range c.Events {
+		w.Events = append(w.Events, yserver.WebhookEvent(event))
+	}
+	if c.MaxBody == 0 {
+		w.MaxBody = -1 // 0 is the default there
+	}
+	return w
+}
+
+// materialiser makes edits with package materialise, within its limits.
+type materialiser struct{}
+
+// Replace implements yserver.Materialiser.
+func (materialiser) Replace(ctx context.Context, current, target []byte) ([]byte, error) {
+	return materialise.Replace(ctx, current, target, materialise.EditOptions{})
 }
 
 // newMessage translates what concerns message rooms.

@@ -19,6 +19,8 @@ func TestServerConfig(t *testing.T) {
 	cfg := &config.Config{
 		Prefixes:       []string{"a", "b"},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+		Delete:         config.Delete{Retention: 6},
+		Snapshots:      config.Snapshots{KeepSuperseded: 7},
 		Limits:         config.Limits{InboundBytes: 1, Connections: 2, ConnectionsPerIP: 3, Rooms: 4, DocumentBytes: 5},
 	}
 	origin, err := gate.NewOriginPolicy(gate.OriginConfig{})
@@ -33,7 +35,7 @@ func TestServerConfig(t *testing.T) {
 	require.Equal(t, "203.0.113.7", got.ClientAddr(r), "trusted_proxies")
 	got.ClientAddr = nil
 	require.Equal(t, yserver.Config{
-		Store: full, Origin: origin, Prefixes: []string{"a", "b"}, Reserved: config.Reserved(), Logger: log,
+		Store: full, Materialiser: materialiser{}, Sweep: yserver.Sweep{Retention: 6, KeepSuperseded: 7}, Origin: origin, Prefixes: []string{"a", "b"}, Reserved: config.Reserved(), Logger: log,
 		Limits: yserver.ServerLimits{InboundBytes: 1, Connections: 2, ConnectionsPerIP: 3, Rooms: 4, DocumentBytes: 5},
 	}, got)
 }
@@ -41,11 +43,12 @@ func TestServerConfig(t *testing.T) {
 // TestNewParty does the same for what concerns one party.
 func TestNewParty(t *testing.T) {
 	cfg := &config.Config{
-		Snapshots: config.Snapshots{EveryUpdates: 1, EveryBytes: 2},
+		Snapshots: config.Snapshots{EveryUpdates: 1, EveryBytes: 2, KeepVersions: config.KeepVersions{Interval: 20, Max: 21}},
 		Limits:    config.Limits{MessagesPerSecond: 3},
 	}
 	room := &config.Room{
 		Party: "p", Type: "document", Access: "public", CORS: true, YWebSocket: config.YWebSocket{Path: "/y"}, Durability: "committed",
+		Webhook: config.Webhook{URL: "u", Secret: "s", Events: []string{"save"}, MaxBody: 22}, RequireEpoch: true,
 		GC: false, Save: config.Save{Wait: 4, MaxWait: 5}, AwarenessInterval: 6, PingInterval: 7,
 		Idle: config.Idle{UnloadAfter: 8, HibernateAfter: 18},
 		Limits: config.RoomLimits{
@@ -60,6 +63,8 @@ func TestNewParty(t *testing.T) {
 		Document: &yserver.Document{
 			CallbackOptions: yserver.CallbackOptions{DebounceWait: 4, DebounceMaxWait: 5}, Durability: yserver.DurabilityCommitted,
 			KeepDeleted: true, AwarenessInterval: 6, SnapshotUpdates: 1, SnapshotBytes: 2,
+			VersionInterval: 20, VersionsMax: 21, RequireEpoch: true,
+			Webhook: &yserver.Webhook{URL: "u", Secret: "s", Events: []yserver.WebhookEvent{yserver.WebhookSave}, MaxBody: 22},
 		},
 		Limits: yserver.Limits{
 			MessagesPerSecond: 3, Message: 9, Document: 10, Pending: 11, Nesting: 12, Peers: 13, PeerQueue: 14, Awareness: 15,
@@ -68,7 +73,12 @@ func TestNewParty(t *testing.T) {
 	}, got)
 
 	room.Durability, room.GC, room.AwarenessInterval, room.Limits.MessagesPerSecond = "echo", true, 0, 19
+	cfg.Snapshots.KeepVersions.Interval, room.Webhook.MaxBody = 0, 0
 	got = newParty(cfg, room)
+	require.Negative(t, got.Document.VersionInterval)
+	require.Negative(t, got.Document.Webhook.MaxBody)
+	room.Webhook.URL = ""
+	require.Nil(t, newParty(cfg, room).Document.Webhook)
 	require.Equal(t, yserver.DurabilityEcho, got.Document.Durability)
 	require.False(t, got.Document.KeepDeleted)
 	require.Negative(t, got.Document.AwarenessInterval, "0 forwards each; the default has another name there")

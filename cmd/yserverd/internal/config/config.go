@@ -53,6 +53,7 @@ type Snapshots struct {
 	S3             S3            `koanf:"s3"`
 	EveryUpdates   int           `koanf:"every_updates"`
 	EveryBytes     Size          `koanf:"every_bytes"`
+	KeepVersions   KeepVersions  `koanf:"keep_versions"`
 	KeepSuperseded time.Duration `koanf:"keep_superseded"`
 }
 
@@ -66,6 +67,12 @@ type S3 struct {
 	SecretKey string `koanf:"secret_key"`
 	PathStyle bool   `koanf:"path_style"`
 	TLS       bool   `koanf:"tls"`
+}
+
+// KeepVersions says how often a document that changes gets an automatic version, and how many of them it keeps.
+type KeepVersions struct {
+	Interval time.Duration `koanf:"interval"` // 0 makes none
+	Max      int           `koanf:"max"`
 }
 
 // Delete says how long what was deleted can be taken back.
@@ -91,6 +98,8 @@ type Room struct {
 	Durability        string        `koanf:"durability" only:"document"` // echo or committed
 	GC                bool          `koanf:"gc" only:"document"`
 	Save              Save          `koanf:"save" only:"document"`
+	Webhook           Webhook       `koanf:"webhook" only:"document"`
+	RequireEpoch      bool          `koanf:"require_epoch" only:"document"`
 	AwarenessInterval time.Duration `koanf:"awareness_interval" only:"document"` // 0 forwards each
 	Presence          bool          `koanf:"presence" only:"message"`
 	Relay             string        `koanf:"relay" only:"message"` // json, raw or none
@@ -110,6 +119,14 @@ type YWebSocket struct {
 type Save struct {
 	Wait    time.Duration `koanf:"wait"`
 	MaxWait time.Duration `koanf:"max_wait"`
+}
+
+// Webhook is told of changed documents over HTTP. Without a URL there is none.
+type Webhook struct {
+	URL     string   `koanf:"url"`
+	Secret  string   `koanf:"secret"`
+	Events  []string `koanf:"events"`
+	MaxBody Size     `koanf:"max_body"` // 0 sends no content
 }
 
 // State is the JSON state that a message room keeps for its clients.
@@ -171,7 +188,7 @@ func Default() *Config {
 		Snapshots: Snapshots{
 			S3:           S3{Region: "us-east-1", PathStyle: true, TLS: true},
 			EveryUpdates: 500, EveryBytes: 1 << 20,
-			KeepSuperseded: 168 * time.Hour,
+			KeepVersions: KeepVersions{Interval: 10 * time.Minute, Max: 50}, KeepSuperseded: 168 * time.Hour,
 		},
 		Delete: Delete{Retention: 720 * time.Hour},
 		Rooms:  map[string]*Room{},
@@ -189,6 +206,7 @@ func DefaultRoom() *Room {
 		Durability:        "echo",
 		GC:                true,
 		Save:              Save{Wait: 2 * time.Second, MaxWait: 10 * time.Second},
+		Webhook:           Webhook{Events: []string{"save"}, MaxBody: 1 << 20},
 		AwarenessInterval: 16 * time.Millisecond,
 		Presence:          true,
 		Relay:             "json",
@@ -206,10 +224,9 @@ func DefaultRoom() *Room {
 // later are the keys of the format that this version does not act on. "*" stands for any binding. A key below one of
 // them is not looked at.
 var later = []string{
-	"snapshots.keep_versions",
 	"auth", "database", "resources", "broadcast", "admin", "metrics", "otel",
 	"limits.auth_failures_per_minute", "limits.upgrades_per_second", "limits.unauthenticated_timeout",
-	"rooms.*.write", "rooms.*.ticket", "rooms.*.webhook", "rooms.*.require_epoch",
+	"rooms.*.write", "rooms.*.ticket",
 }
 
 // reserved are the first path segments that the server keeps for itself, some of them for versions to come.

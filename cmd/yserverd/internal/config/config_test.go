@@ -52,6 +52,7 @@ snapshots:
   every_updates: 7
   every_bytes: 64KiB
   s3: {endpoint: "localhost:9000", bucket: my-bucket, region: x, prefix: a/b, access_key: k, secret_key: s, path_style: false, tls: false}
+  keep_versions: {interval: 0, max: 8}
   keep_superseded: 9h
 delete: {retention: 10h}
 rooms:
@@ -63,6 +64,8 @@ rooms:
     durability: committed
     gc: false
     save: {wait: 1s, max_wait: 1s}
+    webhook: {url: "https://app.example/hook", secret: 0123456789abcdef0123456789abcdef-, events: [save], max_body: 0}
+    require_epoch: true
     awareness_interval: 0
     ping_interval: 10s
     idle: {unload_after: 1ms, hibernate_after: 2ms}
@@ -97,6 +100,9 @@ log: {level: debug, format: json}
 	document.Party, document.Type, document.Access, document.CORS = "document-room", "document", "public", false
 	document.YWebSocket.Path, document.Durability, document.GC = "/yjs", "committed", false
 	document.Save, document.AwarenessInterval = config.Save{Wait: time.Second, MaxWait: time.Second}, 0
+	document.Webhook, document.RequireEpoch = config.Webhook{
+		URL: "https://app.example/hook", Secret: "0123456789abcdef0123456789abcdef-", Events: []string{"save"},
+	}, true
 	document.PingInterval = 10 * time.Second
 	document.Idle = config.Idle{UnloadAfter: time.Millisecond, HibernateAfter: 2 * time.Millisecond}
 	document.Limits = config.RoomLimits{
@@ -122,6 +128,7 @@ log: {level: debug, format: json}
 		Snapshots: config.Snapshots{
 			EveryUpdates: 7, EveryBytes: 64 << 10,
 			S3:             config.S3{Endpoint: "localhost:9000", Bucket: "my-bucket", Region: "x", Prefix: "a/b", AccessKey: "k", SecretKey: "s"},
+			KeepVersions:   config.KeepVersions{Max: 8},
 			KeepSuperseded: 9 * time.Hour,
 		},
 		Delete: config.Delete{Retention: 10 * time.Hour},
@@ -203,7 +210,8 @@ func TestEnvironmentProblems(t *testing.T) {
 		{"a store that is none", minimal, "YSERVERD_STORE_URL=postgres://u:hun/ter2@h/db", "YSERVERD_STORE_URL: store.url: is no URL: in a password everything but letters, digits and -._~ is percent-encoded, / as %2F and @ as %40"},
 		{"half of the keys", "snapshots: {s3: {endpoint: h, bucket: abc}}\n" + minimal, "YSERVERD_SNAPSHOTS_S3_SECRET_KEY=hunter2", "y.yaml:1: snapshots.s3.access_key: is missing: both keys or none (then those of the environment, the machine or the pod)"},
 		{"key of later", minimal, "YSERVERD_AUTH_SECRET=hunter2", "YSERVERD_AUTH_SECRET: known, but not supported by this version"},
-		{"key of later of a room", minimal, "YSERVERD_ROOMS_MAIN_WEBHOOK_SECRET=hunter2", "YSERVERD_ROOMS_MAIN_WEBHOOK_SECRET: known, but not supported by this version"},
+		{"key of later of a room", minimal, "YSERVERD_ROOMS_MAIN_WRITE_ROLES=hunter2", "YSERVERD_ROOMS_MAIN_WRITE_ROLES: known, but not supported by this version"},
+		{"secret alone", minimal, "YSERVERD_ROOMS_MAIN_WEBHOOK_SECRET=hunter2", "y.yaml:2: rooms.MAIN.webhook.url: is missing, but secret is there: want the URL to be told"},
 		{"two rooms of one name", "rooms:\n  a-b: {type: document, access: public}\n  a_b: {type: document, access: public}", "YSERVERD_ROOMS_A_B_CORS=true", "y.yaml:3: rooms.a_b: is the party a-b, and so is a-b: rename one\nYSERVERD_ROOMS_A_B_CORS: stands for both rooms.a-b.cors and rooms.a_b.cors"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

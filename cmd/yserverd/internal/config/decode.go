@@ -24,7 +24,9 @@ var (
 )
 
 // secrets are the keys whose values are not repeated in errors.
-var secrets = []string{"store.url", "snapshots.s3.access_key", "snapshots.s3.secret_key"}
+var secrets = []string{
+	"store.url", "snapshots.s3.access_key", "snapshots.s3.secret_key", "rooms.*.webhook.url", "rooms.*.webhook.secret",
+}
 
 // leaves returns the paths of all values that a struct can hold, "*" for any binding.
 func leaves(t reflect.Type, at path) []path {
@@ -203,7 +205,7 @@ func (l *loader) shown(at path, s Scalar) string {
 	if s.Foreign {
 		return "something else from the environment"
 	}
-	if slices.Contains(secrets, at.String()) {
+	if slices.ContainsFunc(secrets, func(key string) bool { return at.matches(strings.Split(key, ".")) }) {
 		return "something else"
 	}
 	if len(s.Text) > 60 {

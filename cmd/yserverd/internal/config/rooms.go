@@ -1,6 +1,10 @@
 package config
 
-import "reflect"
+import (
+	"net/url"
+	"reflect"
+	"strconv"
+)
 
 // onlyPublic is said of every room that is not public.
 const onlyPublic = "until the gate exists every party needs access: public"
@@ -79,6 +83,7 @@ func (l *loader) failGiven(at path, t reflect.Type, message string) {
 // validateDocument checks what concerns rooms of documents.
 func (l *loader) validateDocument(at path, r *Room) {
 	l.oneOf(at.at("durability"), r.Durability, "echo", "committed")
+	l.validateWebhook(at.at("webhook"), &r.Webhook)
 	l.positive(at.at("save").at("wait"), int64(r.Save.Wait))
 	if r.Save.MaxWait < r.Save.Wait {
 		l.fail(at.at("save").at("max_wait"), "is shorter than save.wait")
@@ -87,6 +92,34 @@ func (l *loader) validateDocument(at path, r *Room) {
 		"document": int64(r.Limits.Document), "pending": int64(r.Limits.Pending), "awareness": int64(r.Limits.Awareness),
 		"awareness_ids": int64(r.Limits.AwarenessIDs), "awareness_room": int64(r.Limits.AwarenessRoom),
 	})
+}
+
+// minSecret is the length of a secret, in bytes, from which on it cannot be guessed.
+const minSecret = 32
+
+// validateWebhook checks who is told of a party's documents.
+func (l *loader) validateWebhook(at path, w *Webhook) {
+	for i, event := range w.Events {
+		if event != "save" {
+			l.fail(at.at("events").at("["+strconv.Itoa(i)+"]"), "want save, the only event")
+		}
+	}
+	if w.URL == "" {
+		if w.Secret != "" {
+			l.fail(at.at("url"), "is missing, but secret is there: want the URL to be told")
+		}
+		return
+	}
+	u, err := url.Parse(w.URL)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		l.fail(at.at("url"), "want a URL such as https://app.example.com/hooks/documents")
+	}
+	if len(w.Secret) < minSecret {
+		l.fail(at.at("secret"), "want at least 32 bytes, since it signs: head -c 32 /dev/urandom | base64")
+	}
+	if len(w.Events) == 0 {
+		l.fail(at.at("events"), "want save, or no webhook")
+	}
 }
 
 // validateMessage checks what concerns message rooms.

@@ -50,6 +50,7 @@ func (l *loader) validateStore(c *Config) {
 	snapshots := path{"snapshots"}
 	l.positive(snapshots.at("every_updates"), int64(c.Snapshots.EveryUpdates))
 	l.positive(snapshots.at("every_bytes"), int64(c.Snapshots.EveryBytes))
+	l.positive(snapshots.at("keep_versions").at("max"), int64(c.Snapshots.KeepVersions.Max))
 	l.positive(snapshots.at("keep_superseded"), int64(c.Snapshots.KeepSuperseded))
 	l.positive(path{"delete", "retention"}, int64(c.Delete.Retention))
 	l.validateS3(snapshots.at("s3"), &c.Snapshots.S3)
