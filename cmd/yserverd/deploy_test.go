@@ -156,6 +156,42 @@ func TestDocumentedCommands(t *testing.T) {
 	require.Greater(t, lines, 15)
 }
 
+// TestArchitectureNamesTests: each failure that ARCHITECTURE.md says something of has tests, and they exist.
+func TestArchitectureNamesTests(t *testing.T) {
+	page, err := os.ReadFile("../../ARCHITECTURE.md")
+	require.NoError(t, err)
+	_, table, found := strings.Cut(string(page), "## What survives which failure\n")
+	require.True(t, found)
+	table, _, _ = strings.Cut(table, "\nPresence")
+	there := make(map[string]bool)
+	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`)
+	for _, folder := range []string{"cmd", "internal", "persist", "yserver"} {
+		require.NoError(t, filepath.WalkDir(filepath.Join("../..", folder), func(file string, _ os.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(file, "_test.go") {
+				return err
+			}
+			source, err := os.ReadFile(file)
+			for _, m := range declared.FindAllSubmatch(source, -1) {
+				there[string(m[1])] = true
+			}
+			return err
+		}))
+	}
+	rows := 0
+	for line := range strings.Lines(table) {
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| event") {
+			continue
+		}
+		names := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(line, -1)
+		require.NotEmpty(t, names, line)
+		for _, name := range names {
+			require.True(t, there[name[1]], name[1])
+		}
+		rows++
+	}
+	require.Greater(t, rows, 10)
+}
+
 // TestYLevelDB: what y-leveldb has written is imported by way of docs/y-leveldb-export.mjs, room by room.
 func TestYLevelDB(t *testing.T) {
 	node, clients := ytest.Node(t), ytest.Fixture(t, "clients")
