@@ -73,7 +73,7 @@ func AlarmBookkeeping(s *Server) int {
 // HeldLocks returns how many locks of rooms somebody has or waits for.
 func HeldLocks(s *Server) int {
 	n := 0
-	for _, k := range []*keyedLocks{&s.storage, &s.alarms.locks} {
+	for _, k := range []*keyedLocks{&s.storage, &s.alarms.locks, &s.lives} {
 		k.mu.Lock()
 		n += len(k.locks)
 		k.mu.Unlock()
