@@ -99,28 +99,45 @@ const unnamed = `NOT EXISTS (SELECT FROM yserverd.documents d WHERE d.snapshot_o
 	AND NOT EXISTS (SELECT FROM yserverd.versions v WHERE v.object = o.name)`
 
 // remove drops the objects whose names claim returns, and returns how many. The transaction has their rows locked until
-// they are gone, so that nobody can plan to name one meanwhile.
+// they are gone, so that nobody can plan to name one meanwhile. The bucket takes the time that it takes.
 func (s *Store) remove(ctx context.Context, claim string, args ...any) (n int, err error) {
-	tx, err := s.pool.Begin(ctx)
-	if err != nil {
-		return 0, err
+	var tx pgx.Tx
+	var names []string
+	err = s.attempt(ctx, func(ctx context.Context) error {
+		if tx, err = s.pool.Begin(ctx); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, claim, args...)
+		if err != nil {
+			return err
+		}
+		names, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	if tx != nil {
+		defer s.rollback(ctx, tx)
 	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // nothing after a commit
-	rows, err := tx.Query(ctx, claim, args...)
-	if err != nil {
-		return 0, err
-	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil || len(names) == 0 {
 		return 0, err
 	}
 	if err := s.opts.Bucket.Delete(ctx, names); err != nil {
 		return 0, fmt.Errorf("delete objects: %w", err)
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM yserverd.objects WHERE name = ANY($1)`, names); err != nil {
+	err = s.attempt(ctx, func(ctx context.Context) error {
+		if _, err := tx.Exec(ctx, `DELETE FROM yserverd.objects WHERE name = ANY($1)`, names); err != nil {
+			return err
+		}
+		return tx.Commit(ctx)
+	})
+	if err != nil {
 		return 0, err
 	}
-	return len(names), tx.Commit(ctx)
+	return len(names), nil
+}
+
+// rollback ends a transaction, also for a caller who has gone. Behind a commit it does nothing.
+func (s *Store) rollback(ctx context.Context, tx pgx.Tx) {
+	_ = s.attempt(context.WithoutCancel(ctx), tx.Rollback) // a connection that cannot do that is closed
 }
 
 // claimSQL claims of the names those that no row names. What is remembered it claims if a condition holds.

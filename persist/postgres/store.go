@@ -111,13 +111,14 @@ func (s *Store) query(ctx context.Context, name string, fn func(context.Context)
 // run does fn's work in the database within the timeout, and again where that is safe; fn begins from nothing each time.
 // Its errors are the contract's.
 func (s *Store) run(ctx context.Context, fn func(context.Context) error) error {
-	var err error
-	for range maxAttempts {
-		err = s.attempt(ctx, fn)
-		if err == nil || ctx.Err() != nil || !again(err) {
-			break
+	err := s.attempt(ctx, func(ctx context.Context) error {
+		for range maxAttempts - 1 {
+			if err := fn(ctx); err == nil || ctx.Err() != nil || !again(err) {
+				return err
+			}
 		}
-	}
+		return fn(ctx)
+	})
 	if err != nil {
 		err = s.contractual(ctx, err)
 	}
@@ -125,6 +126,7 @@ func (s *Store) run(ctx context.Context, fn func(context.Context) error) error {
 	return err
 }
 
+// attempt does fn's work within the timeout.
 func (s *Store) attempt(ctx context.Context, fn func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.StatementTimeout)
 	defer cancel()
