@@ -17,9 +17,6 @@ import (
 
 	"github.com/yserverd/yserverd/internal/servertest"
 	"github.com/yserverd/yserverd/internal/ytest"
-	"github.com/yserverd/yserverd/persist"
-	"github.com/yserverd/yserverd/persist/pebble"
-	"github.com/yserverd/yserverd/protocol/ydoc"
 )
 
 const (
@@ -33,75 +30,112 @@ const (
 var notePattern = regexp.MustCompile(`\[r\d+c\d+-\d+\]`)
 
 // While eight stock clients type in four rooms, the server is killed with
-// SIGKILL at a random moment. Every update that a client has seen come back is
-// in the store that the dead server left, before anybody could send it again.
-// Then the server is started, and all clients converge: nothing is lost, nothing
-// is there twice.
+// SIGKILL at a random moment: while it appends, makes snapshots and drops what
+// they cover. Every update that a client has seen come back is in the store that
+// the dead server left, before anybody could send it again. Then the server is
+// started, and all clients converge: nothing is lost, nothing is there twice.
 func TestKilledServerKeepsWhatItEchoed(t *testing.T) {
-	rounds := 15
-	if os.Getenv("YSERVERD_TEST_LONG") == "1" {
-		rounds = 200
+	for _, of := range depots {
+		t.Run(of.name, func(t *testing.T) {
+			rounds := roundsOf(15, 300)
+			k := newKilling(t, of.make(t))
+			require.NoError(t, k.s.Start())
+			var total tally
+			for round := range rounds {
+				total.add(k.round(round))
+				if (round+1)%50 == 0 {
+					t.Logf("round %d: %v", round+1, total)
+				}
+			}
+			t.Logf("%d rounds: %v", rounds, total)
+			require.Positive(t, total.echoed, "no kill came after an echo")
+			require.Less(t, total.echoed, total.made, "no kill came before an echo")
+			require.Positive(t, total.folded, "no kill came after a snapshot")
+		})
 	}
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d, %d rounds", seed, rounds)
-	rng := rand.New(rand.NewPCG(seed, 0))
-	clients := ytest.StartNodeClients(t)
-	s := servertest.New(t, servertest.Options{})
-	require.NoError(t, s.Start())
-	var total tally
-	for round := range rounds {
-		total.add(killRound(t, s, clients, round, rng))
-		if (round+1)%10 == 0 {
-			t.Logf("round %d: %v", round+1, total)
-		}
-	}
-	t.Logf("%d rounds: %v", rounds, total)
-	require.Positive(t, total.echoed, "no kill came after an echo")
-	require.Less(t, total.echoed, total.made, "no kill came before an echo")
 }
 
+// roundsOf is how often a test does what it does.
+func roundsOf(short, long int) int {
+	if os.Getenv("YSERVERD_TEST_LONG") == "1" {
+		return long
+	}
+	return short
+}
+
+// killing is what rounds have in common.
+type killing struct {
+	t    *testing.T
+	d    *depot
+	s    *servertest.Server
+	node *ytest.NodeClients
+	rng  *rand.Rand
+}
+
+func newKilling(t *testing.T, d *depot) *killing {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	return &killing{t, d, d.server(t), ytest.StartNodeClients(t), rand.New(rand.NewPCG(seed, 0))}
+}
+
+// moment waits: when something is killed is what is tested.
+func (k *killing) moment() { time.Sleep(time.Duration(20+k.rng.IntN(500)) * time.Millisecond) }
+
 // tally counts updates: made by clients before the kill, echoed to them, and
-// found in the store.
-type tally struct{ made, echoed, stored int }
+// found in the store; and the documents that had a snapshot there.
+type tally struct{ made, echoed, stored, folded int }
 
 func (t *tally) add(o tally) {
 	t.made += o.made
 	t.echoed += o.echoed
 	t.stored += o.stored
+	t.folded += o.folded
 }
 
 func (t tally) String() string {
-	return fmt.Sprintf("%d updates made, %d echoed, %d of these found stored", t.made, t.echoed, t.stored)
+	return fmt.Sprintf("%d updates made, %d echoed, %d of these found stored, in documents of which %d had a snapshot", t.made, t.echoed, t.stored, t.folded)
 }
 
-// killRound types, kills, checks the store, starts again and waits for everybody.
-func killRound(t *testing.T, s *servertest.Server, node *ytest.NodeClients, round int, rng *rand.Rand) tally {
+// round types, kills, checks the store, starts again and waits for everybody.
+func (k *killing) round(round int) tally {
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
+	typists := k.join(ctx, round)
+	bursts := startTyping(ctx, k.t, typists, round, killNotes)
+	k.moment()
+	k.s.Kill()
+	sum := k.checkStore(ctx, typists, round)
+	require.NoError(k.t, k.s.Start())
+	bursts.Wait()
+	converge(ctx, k.t, typists, round)
+	k.leave(ctx, typists)
+	return sum
+}
+
+// join returns the clients of a round, with what the server has of their rooms.
+func (k *killing) join(ctx context.Context, round int) []*ytest.NodeClient {
+	k.t.Helper()
 	var typists []*ytest.NodeClient
 	for i := range killClients {
-		c, err := node.New(ctx, ytest.ClientConfig{
+		c, err := k.node.New(ctx, ytest.ClientConfig{
 			Name: fmt.Sprintf("r%dc%d", round, i), Kind: ytest.DocumentKinds[i%len(ytest.DocumentKinds)],
-			URL: s.WebSocketURL(), Room: killRoom(round, i), Party: "main", MaxBackoffTime: 200,
+			URL: k.s.WebSocketURL(), Room: killRoom(round, i), Party: "main", MaxBackoffTime: 200,
 		})
-		require.NoError(t, err)
+		require.NoError(k.t, err)
 		typists = append(typists, c)
 	}
 	for _, c := range typists {
-		require.NoError(t, c.AwaitSynced(ctx))
+		require.NoError(k.t, c.AwaitSynced(ctx))
 	}
-	after := time.Duration(20+rng.IntN(500)) * time.Millisecond
-	bursts := startTyping(ctx, t, typists, round)
-	time.Sleep(after) // the moment is what is tested
-	s.Kill()
-	sum := checkStore(ctx, t, s, typists, round)
-	require.NoError(t, s.Start())
-	bursts.Wait()
-	converge(ctx, t, typists, round)
+	return typists
+}
+
+func (k *killing) leave(ctx context.Context, typists []*ytest.NodeClient) {
+	k.t.Helper()
 	for _, c := range typists {
-		require.NoError(t, c.Destroy(ctx))
+		require.NoError(k.t, c.Destroy(ctx))
 	}
-	return sum
 }
 
 func killRoom(round, client int) string {
@@ -109,11 +143,11 @@ func killRoom(round, client int) string {
 }
 
 // startTyping lets every client write notes in the background, at its own pace.
-func startTyping(ctx context.Context, t *testing.T, typists []*ytest.NodeClient, round int) *sync.WaitGroup {
+func startTyping(ctx context.Context, t *testing.T, typists []*ytest.NodeClient, round, notes int) *sync.WaitGroup {
 	var wg sync.WaitGroup
 	for i, c := range typists {
 		wg.Go(func() {
-			if err := c.Burst(ctx, fmt.Sprintf(noteFormat, round, i), killNotes, time.Duration(1+i)*time.Millisecond); err != nil {
+			if err := c.Burst(ctx, fmt.Sprintf(noteFormat, round, i), notes, time.Duration(1+i)*time.Millisecond); err != nil {
 				t.Errorf("client %d types: %v", i, err)
 			}
 		})
@@ -123,40 +157,25 @@ func startTyping(ctx context.Context, t *testing.T, typists []*ytest.NodeClient,
 
 // checkStore opens what the dead server left and looks for every note that a
 // client has seen come back.
-func checkStore(ctx context.Context, t *testing.T, s *servertest.Server, typists []*ytest.NodeClient, round int) tally {
-	t.Helper()
-	store, err := pebble.Open(s.Data, pebble.Options{})
-	require.NoError(t, err, "the store of a killed server opens")
-	defer func() { require.NoError(t, store.Close()) }()
+func (k *killing) checkStore(ctx context.Context, typists []*ytest.NodeClient, round int) tally {
+	k.t.Helper()
+	docs := k.d.open(ctx, k.t, k.s)
+	defer docs.close()
 	var sum tally
 	for i, c := range typists {
 		made, back, notes, err := c.Echoes(ctx)
-		require.NoError(t, err)
-		state := replay(ctx, t, store, killRoom(round, i))
+		require.NoError(k.t, err)
+		state, folded := docs.replay(ctx, killRoom(round, i))
 		for _, note := range notes {
 			n := bytes.Count(state, []byte(note))
-			require.Equal(t, 1, n, "round %d: %s came back to its client and is in the store %d times", round, note, n)
+			require.Equal(k.t, 1, n, "round %d: %s came back to its client and is in the store %d times", round, note, n)
 		}
-		sum.add(tally{made, back, len(notes)})
+		sum.add(tally{made: made, echoed: back, stored: len(notes)})
+		if folded && i < killRooms {
+			sum.folded++
+		}
 	}
 	return sum
-}
-
-// replay returns the state of a document as its snapshot and log give it.
-func replay(ctx context.Context, t *testing.T, store *pebble.Store, room string) []byte {
-	t.Helper()
-	stored, err := store.Load(ctx, persist.Key{Party: "main", Room: room})
-	require.NoError(t, err)
-	doc := ydoc.New(ydoc.Config{})
-	if stored.Snapshot.Data != nil {
-		_, err = doc.Apply(stored.Snapshot.Data)
-		require.NoError(t, err)
-	}
-	for _, row := range stored.Tail {
-		_, err = doc.Apply(row.Data)
-		require.NoError(t, err)
-	}
-	return doc.State()
 }
 
 // converge waits until the clients of a room have the same, and requires that it
