@@ -109,6 +109,7 @@ func TestOnSaveRunsAtShutdownAndWaitsForTheCommit(t *testing.T) {
 	a, _ := k.join("/parties/main/r")
 	release := store.hold()
 	a.update(typed(1, 0, "hi"))
+	k.accepted()
 	a.silence()
 	done := make(chan error, 1)
 	go func() { done <- k.Srv.Shutdown(t.Context()) }()

@@ -79,6 +79,12 @@ func (k *kit) in(t testing.TB) *kit {
 	return &other
 }
 
+// accepted waits until a room has something that its store does not have yet.
+func (k *kit) accepted() {
+	k.t.Helper()
+	eventually(k.t, "an edit is accepted", func() bool { return k.Srv.Stats().PendingBytes > 0 })
+}
+
 func roomName(n int) string { return "room-" + strconv.Itoa(n) }
 
 func (k *kit) url(path string) string { return "ws" + strings.TrimPrefix(k.http.URL, "http") + path }
