@@ -54,7 +54,11 @@ func (c *exportCommand) Run(ctx context.Context, m *Main) error {
 		if err = errors.Join(err, out.close(err == nil)); err != nil {
 			return err
 		}
-		e.progress.end(fmt.Sprintf(", %s left out", count(e.deleted, "deleted document")))
+		rest := ""
+		if e.deleted > 0 {
+			rest = fmt.Sprintf(", %s left out", count(e.deleted, "deleted document"))
+		}
+		e.progress.end(rest)
 		if e.failed > 0 {
 			return fmt.Errorf("%s could not be read and %s not in the export", count(e.failed, "document"), isAre(e.failed))
 		}

@@ -77,11 +77,15 @@ func TestExportImport10000(t *testing.T) {
 func TestExportImportPostgres(t *testing.T) {
 	database := pgtest.Database(t)
 	from, back := t.TempDir(), filepath.Join(t.TempDir(), "data")
-	MustFill(t, from, "p", many(10_000))
+	documents := 10_000
+	if testing.Short() {
+		documents = 500
+	}
+	MustFill(t, from, "p", many(documents))
 	stream := MustDo(t, nil, "doc", "export", "--data", from, "--party", "p", "-")
 	MustDo(t, []byte(stream.stdout), "doc", "import", "--store", database, "-")
 	want := contents(t, "--data", from, "p")
-	require.Len(t, want, 10_000+len(oddRooms))
+	require.Len(t, want, documents+len(oddRooms))
 	again := MustDo(t, []byte(stream.stdout), "doc", "import", "--store", database, "-")
 	require.Contains(t, again.stderr, fmt.Sprintf("imported 0 documents, 0.0 MiB, %d were there already", len(want)))
 
