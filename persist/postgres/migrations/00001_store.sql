@@ -113,13 +113,14 @@ CREATE TABLE yserverd.room_values (
 -- order of their numbers, new ones are created in the order of their names, so that two calls never wait for each other in
 -- turn; who had to wait sees the row as it is then. Only documents whose row agrees get their updates; the others get a
 -- verdict: 1 in quarantine, 2 deleted, 3 another epoch, 4 another sequence number, 5 created by somebody else since this
--- statement began, which is to be asked again.
+-- statement began, which is to be asked again. Planning takes longer than appending to one document does, and always comes
+-- to the same, so it is done once in a session.
 -- +goose StatementBegin
 CREATE FUNCTION yserverd.append(
 	parties bytea[], rooms bytea[], epochs bigint[], afters bigint[], counts bigint[], sizes bigint[],
 	places bigint[], numbers bigint[], datas bytea[], sums integer[])
 RETURNS TABLE (n bigint, seq bigint, quarantine_row bigint, quarantine_reason bytea, verdict integer)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 BEGIN
 	RETURN QUERY
