@@ -83,7 +83,7 @@ func (w *typist) remove(pos int) []byte {
 // the store or in a bucket.
 func TestStorageCost(t *testing.T) {
 	edits := b4Edits(t)
-	if testing.Short() {
+	if testing.Short() || raced {
 		edits = edits[:50_000]
 	}
 	for name, bucket := range map[string]*objecttest.Memory{"in the store": nil, "in a bucket": new(objecttest.Memory)} {
