@@ -72,12 +72,12 @@ func TestRule10VersionIsCommitted(t *testing.T) {
 	release := store.hold()
 	defer release()
 	w.update(typed(1, 0, "x"))
+	eventually(t, "it is in the document", func() bool { return len(k.content("r")) == 1 })
 	put := make(chan error, 1)
 	go func() {
 		_, err := k.room("r").PutVersion(context.Background(), "v", "")
 		put <- err
 	}()
-	eventually(t, "it is in the document", func() bool { return len(k.content("r")) == 1 })
 	time.Sleep(quiet)
 	require.Empty(t, put)
 	release()
