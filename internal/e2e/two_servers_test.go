@@ -51,6 +51,10 @@ func TestTwoServersOnOneStoreConverge(t *testing.T) {
 				})
 			}
 			wg.Wait()
+			if t.Failed() {
+				return
+			}
+			t.Logf("%d rooms, %d notes in each", rooms, 4*sharedNotes)
 			checkShared(ctx, t, d, pairs)
 		})
 	}
