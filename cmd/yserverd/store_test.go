@@ -69,6 +69,7 @@ func TestServeOnPostgresAndS3(t *testing.T) {
 			send(t, conn, typed)
 			expect(t, conn, typed)
 			require.Eventually(t, func() bool { return len(objects(t, gateway, bucket)) > 0 }, patience, 10*time.Millisecond, "a snapshot is put")
+			require.NoError(t, conn.Close())
 			require.Equal(t, exitOK, p.end(t))
 			require.NotContains(t, p.stderr.String(), s3test.SecretKey)
 
@@ -76,6 +77,7 @@ func TestServeOnPostgresAndS3(t *testing.T) {
 			conn = dial(t, p.addr, "/yjs/r")
 			send(t, conn, emptyStep1)
 			expect(t, conn, stepTwo)
+			require.NoError(t, conn.Close())
 			require.Equal(t, exitOK, p.end(t))
 
 			r := runWith(t, environ, "doc", "get", "-c", file, "document-room", "r", "--format", "text")
