@@ -174,6 +174,28 @@ func TestRaceLoadDuringDelete(t *testing.T) {
 	require.False(t, k.live())
 }
 
+// While a document is being deleted nobody loads it: who comes waits, and is
+// answered by what it is then.
+func TestNobodyLoadsWhatIsBeingDeleted(t *testing.T) {
+	hang := make(chan struct{})
+	faulty := persisttest.NewFaulty(persisttest.NewMemory(), persisttest.OnCall(persisttest.OpDelete, 1, persisttest.Fault{Until: hang}))
+	_, err := faulty.Append(t.Context(), []persist.Append{{Key: keyOf("r"), Updates: [][]byte{typed(1, 0, "x")}}})
+	require.NoError(t, err)
+	k := start(t, withStore(faulty))
+	deleted, came := make(chan error, 1), make(chan error, 1)
+	go func() { deleted <- k.room("r").Delete(context.Background()) }()
+	eventually(t, "the deletion is under way", func() bool { return faulty.Calls(persisttest.OpDelete) == 1 })
+	go func() {
+		_, err := k.room("r").State(context.Background())
+		came <- err
+	}()
+	time.Sleep(quiet)
+	require.Empty(t, came)
+	close(hang)
+	require.NoError(t, receive(t, deleted))
+	require.ErrorIs(t, receive(t, came), persist.ErrDeleted)
+}
+
 // Purge while clients type: the room is gone at once, its log does not come back
 // by itself.
 func TestRacePurgeWhileLive(t *testing.T) {
@@ -341,7 +363,10 @@ func TestRule12EpochEndsDuringAConflict(t *testing.T) {
 	eventually(t, "it has met the conflict", func() bool { return faulty.Calls(persisttest.OpLoadAfter) == 1 })
 	require.NoError(t, a.room("r").Import(t.Context(), typed(newClient, 0, "new")))
 	close(hang)
-	w.expectClose(1012)
+	for f := range w.in {
+		t.Errorf("the old room was told %x", f)
+	}
+	require.ErrorContains(t, <-w.end, "1012")
 	require.Equal(t, onlyNew, b.content("r"))
 }
 
