@@ -173,11 +173,11 @@ func TestRule10VersionOnTheLastLeave(t *testing.T) {
 func TestRule10VersionOfASave(t *testing.T) {
 	saved := make(chan yserver.Save, 100)
 	k := start(t, withDocument(yserver.Document{
-		VersionInterval: 50 * time.Millisecond,
-		CallbackOptions: yserver.CallbackOptions{DebounceWait: 45 * time.Millisecond, DebounceMaxWait: 45 * time.Millisecond},
-		OnSave: func(_ context.Context, _ *yserver.Room, s yserver.Save) error {
+		VersionInterval: 400 * time.Millisecond,
+		CallbackOptions: yserver.CallbackOptions{DebounceWait: 350 * time.Millisecond, DebounceMaxWait: 350 * time.Millisecond},
+		OnSave: func(ctx context.Context, r *yserver.Room, s yserver.Save) error {
 			saved <- s
-			return nil
+			return r.Apply(ctx, typed(2, 0, "later")) // a version of its own would have it
 		},
 	}))
 	require.NoError(t, k.room("r").Apply(t.Context(), typed(1, 0, "x")))
