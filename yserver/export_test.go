@@ -124,3 +124,6 @@ func (x *TestIndex) Find(id string) int {
 
 // Indexed reports whether there is a map, for many members.
 func (x *TestIndex) Indexed() bool { return x.index.newest != nil }
+
+// SweepNow sweeps once, beside the schedule.
+func SweepNow(s *Server) { s.sweeper.sweep() }
