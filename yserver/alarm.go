@@ -153,7 +153,7 @@ func (c *alarmClock) set(ctx context.Context, id roomID, at time.Time) error {
 // lock of the room is held, and after called once the outcome is there.
 func (c *alarmClock) store(ctx context.Context, id roomID, at time.Time, after func(error)) error {
 	change := persist.RoomChange{Key: persist.Key{Party: id.party, Room: id.room}, Alarm: &at}
-	return c.srv.changeThen(ctx, change, func(err error) {
+	return c.srv.change(ctx, change, func(err error) {
 		after(err)
 		c.mu.Lock()
 		earlier := !at.IsZero() && at.Before(c.next)

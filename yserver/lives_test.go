@@ -23,7 +23,6 @@ type scribe struct {
 	client uint64
 	done   chan struct{}
 	stored uint64 // valid once done is closed
-	code   int    // likewise
 }
 
 func (k *kit) scribe(path string, client uint64) *scribe {

@@ -195,7 +195,7 @@ func (s *Storage) Transaction(ctx context.Context, fn func(tx *Tx) error) error 
 	if !tx.end() {
 		return ctx.Err()
 	}
-	return s.room.srv.changeThen(ctx, change, func(err error) {
+	return s.room.srv.change(ctx, change, func(err error) {
 		if err != nil {
 			size = s.room.party.Limits.Storage // to be measured
 		}
@@ -204,14 +204,9 @@ func (s *Storage) Transaction(ctx context.Context, fn func(tx *Tx) error) error 
 	})
 }
 
-// change commits a change of a room's data.
-func (s *Server) change(ctx context.Context, c persist.RoomChange) error {
-	return s.changeThen(ctx, c, func(error) {})
-}
-
-// changeThen is change, and calls after with the outcome: be it that ctx ends
-// before, for until then the change may come true at any time.
-func (s *Server) changeThen(ctx context.Context, c persist.RoomChange, after func(error)) error {
+// change commits a change of a room's data, and calls after with the outcome: be
+// it that ctx ends before, for until then the change may come true at any time.
+func (s *Server) change(ctx context.Context, c persist.RoomChange, after func(error)) error {
 	answer := make(chan commit, 1)
 	s.changer.submit(c, answer)
 	var err error

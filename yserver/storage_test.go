@@ -1,10 +1,8 @@
 package yserver_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -480,5 +478,5 @@ func TestStorageAfterShutdown(t *testing.T) {
 	require.ErrorIs(t, k.roomOf("r").SetAlarm(t.Context(), time.Now()), persist.ErrClosed)
 	v, err := s.Get(t.Context(), "a")
 	require.NoError(t, err)
-	require.True(t, bytes.Equal(items("a")[0].Value, v), fmt.Sprint(v))
+	require.Equal(t, items("a")[0].Value, v)
 }

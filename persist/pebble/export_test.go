@@ -255,7 +255,11 @@ func (s *Store) HoldCommits() (release func()) {
 	s.places <- struct{}{}
 	c := &commit{batch: s.db.NewBatch(), begun: time.Now(), done: make(chan error)}
 	s.commitq <- c // its outcome, which nobody takes, holds up what comes behind
-	return func() { <-c.done }
+	return func() {
+		if err := <-c.done; err != nil {
+			panic(err)
+		}
+	}
 }
 
 // Queued is how many commits wait to be applied.
