@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -340,6 +341,19 @@ func failingHooks() []failingHook {
 				}
 			},
 			try: tryRequest, sees: seesAlways("500 Internal Server Error"), ok: "200 answer",
+		},
+		{
+			name: "OnAlarm",
+			install: func(s *script, _ *yserver.Party, f *fuse) {
+				s.alarm = func(ctx context.Context) error { return f.blow(ctx) }
+			},
+			try: func(k *kit, s *script) string {
+				s.seen()
+				require.NoError(k.t, k.room("r").SetAlarm(context.Background(), time.Now()))
+				eventually(k.t, "OnAlarm", func() bool { return slices.Contains(s.seen(), "OnAlarm") })
+				return "OnAlarm"
+			},
+			sees: seesAlways("OnAlarm"), ok: "OnAlarm",
 		},
 		{
 			name: "Call",

@@ -3,7 +3,6 @@ package yserver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -97,44 +96,14 @@ func (s *Server) before(w http.ResponseWriter, r *http.Request, rt route, upgrad
 	return next
 }
 
-// awaitBefore calls the hook with a context that ends when it takes too long. One
-// that goes on all the same is not waited for.
+// awaitBefore calls the hook with a context that ends when it takes too long.
 func (s *Server) awaitBefore(hook BeforeHook, r *http.Request, rt route) (*http.Request, error) {
 	ctx, cancel := context.WithCancelCause(r.Context()) // what the hook returns lives on in it
 	watch := time.AfterFunc(rt.party.HookTimeout, func() { cancel(context.DeadlineExceeded) })
 	defer watch.Stop()
-	type answer struct {
-		next *http.Request
-		err  error
-	}
-	answered := make(chan answer, 1)
-	go func() {
-		a := answer{err: errHookExit}
-		defer func() { answered <- a }()
-		a.next, a.err = s.callBefore(hook, r.WithContext(ctx), Lobby{Party: rt.party.Name, Room: rt.room})
-	}()
-	select {
-	case a := <-answered:
-		return a.next, a.err
-	case <-ctx.Done():
-	}
-	select {
-	case a := <-answered:
-		return a.next, a.err
-	case <-time.After(min(hookGrace, rt.party.HookTimeout)):
-		s.counters.hooksStuck.Add(1)
-		return nil, errStuck
-	}
-}
-
-func (s *Server) callBefore(hook BeforeHook, r *http.Request, lobby Lobby) (next *http.Request, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			s.counters.hookPanics.Add(1)
-			err = fmt.Errorf("panic: %v", v)
-		}
-	}()
-	return hook(r, lobby)
+	return awaitHook(ctx, s, min(hookGrace, rt.party.HookTimeout), func() (*http.Request, error) {
+		return hook(r.WithContext(ctx), Lobby{Party: rt.party.Name, Room: rt.room})
+	})
 }
 
 // connect loads the room, upgrades the request and joins.

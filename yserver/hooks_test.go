@@ -51,6 +51,42 @@ func TestOnLoadThatFailsRefusesTheRoom(t *testing.T) {
 	}
 }
 
+// An OnLoad that ignores its context is waited for no longer than a load may take,
+// and not at all by a Shutdown that gives up.
+func TestOnLoadThatNeverReturns(t *testing.T) {
+	for name, limit := range map[string]time.Duration{"the load ends": 50 * time.Millisecond, "the server ends": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			hang, entered := make(chan struct{}), make(chan struct{})
+			k := start(t, withDocument(yserver.Document{OnLoad: func(context.Context, *yserver.Room) ([]byte, error) {
+				close(entered)
+				<-hang
+				return nil, nil
+			}}), func(c *yserver.Config, _ *yserver.Party) { c.LoadTimeout = limit })
+			t.Cleanup(func() { close(hang) }) // before the server stops again
+			status := make(chan int, 1)
+			go func() {
+				_, resp, err := k.tryDial("/parties/main/r")
+				if err == nil || resp == nil {
+					status <- 0
+					return
+				}
+				status <- resp.StatusCode
+			}()
+			receive(t, entered)
+			if limit == time.Hour {
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				done := make(chan error, 1)
+				go func() { done <- k.Srv.Shutdown(ctx) }()
+				require.Error(t, receive(t, done))
+			}
+			require.Equal(t, 503, receive(t, status))
+			require.EqualValues(t, 1, k.Srv.Stats().HooksStuck)
+		})
+	}
+}
+
 // saves collects what OnSave gets.
 func saves(fail *atomic.Int64) (chan yserver.Save, func(context.Context, *yserver.Room, yserver.Save) error) {
 	got := make(chan yserver.Save, 64)

@@ -75,7 +75,7 @@ func (s *Server) loadDocument(p *party, id roomID) (l loaded, err error) {
 	if s.counters.documentBytes.Load() > s.cfg.Limits.DocumentBytes {
 		return loaded{}, errTooManyBytes
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.LoadTimeout)
+	ctx, cancel := context.WithTimeout(s.loads, s.cfg.LoadTimeout)
 	defer cancel()
 	unlock, err := s.lives.lock(ctx, id) // not while its epoch is being ended
 	if err == nil {
@@ -106,7 +106,9 @@ func (s *Server) fetch(ctx context.Context, p *party, id roomID) (loaded, error)
 	if p.Document.OnLoad == nil {
 		return l, nil
 	}
-	seed, err := s.callOnLoad(ctx, p, id)
+	seed, err := awaitHook(ctx, s, min(hookGrace, s.cfg.LoadTimeout), func() ([]byte, error) {
+		return p.Document.OnLoad(ctx, &Room{srv: s, party: p, id: id})
+	})
 	if err != nil {
 		return loaded{}, fmt.Errorf("onLoad: %w", err)
 	}
@@ -150,16 +152,6 @@ func replay(stored persist.Document, cfg ydoc.Config) (loaded, error) {
 	}
 	l.denied = newDenyList(stored.Dead, l.doc)
 	return l, nil
-}
-
-func (s *Server) callOnLoad(ctx context.Context, p *party, id roomID) (seed []byte, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			s.counters.hookPanics.Add(1)
-			err = fmt.Errorf("panic: %v", v)
-		}
-	}()
-	return p.Document.OnLoad(ctx, &Room{srv: s, party: p, id: id})
 }
 
 // seed stores the initial content of a new document, before anybody is let in.

@@ -61,7 +61,7 @@ func (s *Server) loadMessageRoom(p *party, e *entry, d *dormant) (*room, error) 
 	if r.cfg.State == nil && r.cfg.History == nil {
 		return r.room, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.LoadTimeout)
+	ctx, cancel := context.WithTimeout(s.loads, s.cfg.LoadTimeout)
 	defer cancel()
 	err := r.state.load(ctx, r)
 	if err == nil {

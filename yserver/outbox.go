@@ -81,33 +81,36 @@ func (o *outbox) holds() bool { return o != nil && !o.stored.IsZero() }
 type courier struct {
 	srv  *Server
 	box  Outbox
-	quit chan struct{}
-	once sync.Once
-	done sync.WaitGroup
+	life context.Context // ends with the courier
+	end  context.CancelFunc
+	done chan struct{}
 }
 
 func newCourier(srv *Server, box Outbox) *courier {
-	c := &courier{srv: srv, box: box, quit: make(chan struct{})}
-	c.done.Add(1)
+	c := &courier{srv: srv, box: box, done: make(chan struct{})}
+	c.life, c.end = context.WithCancel(context.Background())
 	go c.run()
 	return c
 }
 
-// stop ends the courier, and waits for what it has begun.
-func (c *courier) stop() {
-	c.once.Do(func() { close(c.quit) })
-	c.done.Wait()
+// stop ends the courier, and waits until ctx ends for what it has begun.
+func (c *courier) stop(ctx context.Context) {
+	c.end()
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+	}
 }
 
 func (c *courier) run() {
-	defer c.done.Done()
+	defer close(c.done)
 	ticker := time.NewTicker(deliverEvery)
 	defer ticker.Stop()
 	for {
 		c.look()
 		select {
 		case <-ticker.C:
-		case <-c.quit:
+		case <-c.life.Done():
 			return
 		}
 	}
@@ -115,10 +118,13 @@ func (c *courier) run() {
 
 // look hands what is due to its rooms.
 func (c *courier) look() {
-	ctx, cancel := context.WithTimeout(context.Background(), c.srv.cfg.StoreTimeout)
+	ctx, cancel := context.WithTimeout(c.life, c.srv.cfg.StoreTimeout)
 	defer cancel()
 	due, err := c.box.Deliveries(ctx, time.Now(), 0)
-	if err != nil {
+	switch {
+	case c.life.Err() != nil:
+		return
+	case err != nil:
 		c.srv.log.Error("outbox cannot be read; webhooks come late", "err", err)
 		return
 	}
@@ -128,7 +134,7 @@ func (c *courier) look() {
 	for _, d := range due {
 		select {
 		case slots <- struct{}{}:
-		case <-c.quit:
+		case <-c.life.Done():
 			return
 		}
 		busy.Add(1)
@@ -153,7 +159,7 @@ func (c *courier) hand(ctx context.Context, d persist.RoomAlarm) {
 		defer c.srv.registry.release(e)
 		err = e.room.awake(ctx, func(r *documentRoom) { r.notifier.force(r, d.At) })
 	}
-	if err != nil && !c.srv.draining.Load() {
+	if err != nil && c.life.Err() == nil {
 		c.srv.log.Error("delivery has to wait", "party", d.Key.Party, "room", d.Key.Room, "err", err)
 		c.move(d.Key, time.Now().Add(saveRetryMost))
 	}

@@ -95,7 +95,6 @@ func (s *saver) save(r *documentRoom) {
 		s.state, s.gen = r.doc.State(), r.journal.latest()
 		r.versions.offer(r)
 		s.since = time.Time{}
-		s.outbox.put(r, s.lease(r))
 		s.committed(r)
 	})
 }

@@ -28,6 +28,7 @@ type script struct {
 	close   func(ctx context.Context, c *yserver.Connection, code int, reason string, clean bool) error
 	fault   func(ctx context.Context, c *yserver.Connection, err error)
 	request func(w http.ResponseWriter, r *http.Request) error
+	alarm   func(ctx context.Context) error
 
 	mu     sync.Mutex
 	events []string
@@ -256,4 +257,12 @@ func ids(conns []*yserver.Connection) []string {
 		out = append(out, c.ID())
 	}
 	return out
+}
+
+func (v *scripted) OnAlarm(ctx context.Context) error {
+	v.note("OnAlarm")
+	if f := hookOf(v.script, &v.alarm); f != nil {
+		return f(ctx)
+	}
+	return nil
 }

@@ -46,6 +46,8 @@ type Server struct {
 
 	counters counters
 	rooms    sync.WaitGroup
+	loads    context.Context // ends when Shutdown gives up
+	endLoads context.CancelFunc
 	draining atomic.Bool
 
 	mu    sync.Mutex
@@ -72,6 +74,7 @@ func New(cfg Config, parties ...Party) (*Server, error) {
 		folding: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		perIP:   map[string]int{},
 	}
+	s.loads, s.endLoads = context.WithCancel(context.Background())
 	s.registry = newRegistry(cfg.Limits.Rooms, func(e *entry, d *dormant) (*room, error) { return s.loadRoom(e.party, e, d) })
 	for _, p := range parties {
 		p = p.withDefaults()
@@ -142,6 +145,7 @@ func (s *Server) Ready() error {
 // were not stored. The listener must have stopped accepting before.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
+	defer context.AfterFunc(ctx, s.endLoads)()
 	if s.sweeper != nil {
 		s.sweeper.stop()
 	}
@@ -149,7 +153,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.alarms.stop()
 	}
 	if s.courier != nil {
-		s.courier.stop()
+		s.courier.stop(ctx)
 	}
 	for _, r := range s.registry.close() {
 		go r.post(r.startDrain)
