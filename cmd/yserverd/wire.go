@@ -49,7 +49,7 @@ func serverConfig(cfg *config.Config, store yserver.Store, origin *gate.OriginPo
 		Sweep:        yserver.Sweep{Retention: cfg.Delete.Retention, KeepSuperseded: cfg.Snapshots.KeepSuperseded},
 		Origin:       origin,
 		Prefixes:     cfg.Prefixes,
-		Reserved:     config.Reserved(),
+		Reserved:     cfg.Reserved(),
 		Logger:       log,
 		ClientAddr:   clientAddr(cfg.TrustedProxies),
 		Limits: yserver.ServerLimits{

@@ -35,7 +35,7 @@ func TestServerConfig(t *testing.T) {
 	require.Equal(t, "203.0.113.7", got.ClientAddr(r), "trusted_proxies")
 	got.ClientAddr = nil
 	require.Equal(t, yserver.Config{
-		Store: full, Materialiser: materialiser{}, Sweep: yserver.Sweep{Retention: 6, KeepSuperseded: 7}, Origin: origin, Prefixes: []string{"a", "b"}, Reserved: config.Reserved(), Logger: log,
+		Store: full, Materialiser: materialiser{}, Sweep: yserver.Sweep{Retention: 6, KeepSuperseded: 7}, Origin: origin, Prefixes: []string{"a", "b"}, Reserved: cfg.Reserved(), Logger: log,
 		Limits: yserver.ServerLimits{InboundBytes: 1, Connections: 2, ConnectionsPerIP: 3, Rooms: 4, DocumentBytes: 5},
 	}, got)
 }

@@ -16,6 +16,7 @@ package config
 import (
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -35,6 +36,7 @@ type Config struct {
 	Snapshots       Snapshots        `koanf:"snapshots"`
 	Delete          Delete           `koanf:"delete"`
 	Rooms           map[string]*Room `koanf:"rooms"` // by binding name
+	Admin           Admin            `koanf:"admin"`
 	Limits          Limits           `koanf:"limits"`
 	Log             Log              `koanf:"log"`
 
@@ -192,6 +194,7 @@ func Default() *Config {
 		},
 		Delete: Delete{Retention: 720 * time.Hour},
 		Rooms:  map[string]*Room{},
+		Admin:  Admin{Enabled: true, Path: "/admin"},
 		Limits: Limits{
 			InboundBytes: 512 << 20, Connections: 100_000, Rooms: 100_000, DocumentBytes: 4 << 30,
 		},
@@ -224,13 +227,17 @@ func DefaultRoom() *Room {
 // later are the keys of the format that this version does not act on. "*" stands for any binding. A key below one of
 // them is not looked at.
 var later = []string{
-	"auth", "database", "resources", "broadcast", "admin", "metrics", "otel",
+	"auth", "database", "resources", "broadcast", "metrics", "otel",
 	"limits.auth_failures_per_minute", "limits.upgrades_per_second", "limits.unauthenticated_timeout",
 	"rooms.*.write", "rooms.*.ticket",
 }
 
-// reserved are the first path segments that the server keeps for itself, some of them for versions to come.
-var reserved = []string{"healthz", "readyz", "broadcast", "admin", "metrics"}
+// reserved are the first path segments that the server keeps for itself, some of them for versions to come. That of
+// Admin.Path comes to them.
+var reserved = []string{"healthz", "readyz", "broadcast", "metrics"}
 
 // Reserved returns the first path segments that neither a prefix nor a y-websocket mount may take.
-func Reserved() []string { return append([]string(nil), reserved...) }
+func (c *Config) Reserved() []string {
+	first, _, _ := strings.Cut(strings.Trim(c.Admin.Path, "/"), "/")
+	return append(reserved[:len(reserved):len(reserved)], first)
+}

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -19,6 +20,12 @@ import (
 // minimal is the shortest valid file.
 const minimal = "rooms:\n  MAIN: {type: document, access: public}\n"
 
+// noAdmin is the warning of a file that says nothing of admin.
+var noAdmin = config.Problem{
+	File: "y.yaml", Key: "admin.tokens",
+	Message: "is empty, so there is no admin API and no console; admin: {enabled: false} says that this is meant",
+}
+
 func parse(text string, environ ...string) (*config.Config, error) {
 	return config.Parse("y.yaml", []byte(text), config.Options{Environ: environ, PartyName: lower})
 }
@@ -33,6 +40,7 @@ func TestMinimal(t *testing.T) {
 	room := config.DefaultRoom()
 	room.Type, room.Access, room.Party = "document", "public", "main"
 	want.Rooms["MAIN"] = room
+	want.Warnings = []config.Problem{noAdmin}
 	require.Equal(t, want, c)
 }
 
@@ -93,6 +101,12 @@ rooms:
     idle: {unload_after: 4ms, hibernate_after: 5ms}
     limits: {message: 6, nesting: 7, peers: 8, peer_queue: 9, messages_per_second: 10}
 limits: {inbound_bytes: 1MiB, connections: 1, connections_per_ip: 2, rooms: 3, document_bytes: 1TiB, messages_per_second: 4}
+admin:
+  path: /ops/
+  listen: 127.0.0.1:9999
+  tokens:
+    - 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    - {sha256: 2C26B46B68FFC68FF99B453C1D30413413422D706483BFA0F98A5E886266E7AE, name: ci, role: read}
 log: {level: debug, format: json}
 `)
 	require.NoError(t, err)
@@ -137,6 +151,10 @@ log: {level: debug, format: json}
 			InboundBytes: 1 << 20, Connections: 1, ConnectionsPerIP: 2, Rooms: 3, DocumentBytes: 1 << 40, MessagesPerSecond: 4,
 		},
 		Log: config.Log{Level: slog.LevelDebug, Format: "json"},
+		Admin: config.Admin{Enabled: true, Path: "/ops", Listen: "127.0.0.1:9999", Tokens: []config.AdminToken{
+			{Name: "token-1", SHA256: sha256.Sum256([]byte("test")), Write: true},
+			{Name: "ci", SHA256: sha256.Sum256([]byte("foo"))},
+		}},
 	}, c)
 }
 
@@ -195,7 +213,7 @@ func TestEnvironment(t *testing.T) {
 	require.Equal(t, "/notes", c.Rooms["notes"].YWebSocket.Path)
 	require.Equal(t, slog.LevelWarn, c.Log.Level)
 	require.Equal(t, 9, c.Limits.MessagesPerSecond)
-	require.Empty(t, c.Warnings)
+	require.Equal(t, []config.Problem{noAdmin}, c.Warnings)
 }
 
 func TestEnvironmentProblems(t *testing.T) {
@@ -227,6 +245,7 @@ func TestEnvironmentWarnings(t *testing.T) {
 	require.Equal(t, []config.Problem{
 		{File: "YSERVERD_LISTN", Message: "no key has this variable: did you mean YSERVERD_LISTEN?"},
 		{File: "YSERVERD_ROOMS_MIAN_CORS", Message: "no room of the file has this key"},
+		noAdmin,
 	}, c.Warnings)
 }
 
@@ -369,6 +388,7 @@ func TestDocumentation(t *testing.T) {
 	document.Party, document.Type, document.Access, document.YWebSocket.Path = "document-room", "document", "public", "/yjs"
 	message.Party, message.Type, message.Access = "message-room", "message", "public"
 	want.Rooms["DOCUMENT_ROOM"], want.Rooms["MESSAGE_ROOM"] = document, message
+	c.Warnings = nil
 	require.Equal(t, want, c)
 
 	var tree map[string]any

@@ -26,6 +26,7 @@ var (
 // secrets are the keys whose values are not repeated in errors.
 var secrets = []string{
 	"store.url", "snapshots.s3.access_key", "snapshots.s3.secret_key", "rooms.*.webhook.url", "rooms.*.webhook.secret",
+	"admin.tokens",
 }
 
 // leaves returns the paths of all values that a struct can hold, "*" for any binding.
@@ -52,10 +53,22 @@ func (l *loader) decode(values map[string]any, c *Config) {
 	l.object(nil, values, reflect.ValueOf(c).Elem())
 }
 
+// decoder is a value that has a form of its own in the file. What it cannot use it rejects.
+type decoder interface {
+	decodeFrom(l *loader, at path, v any)
+}
+
+// into sets what dst points to, as value does.
+func (l *loader) into(at path, v any, dst any) { l.value(at, v, reflect.ValueOf(dst).Elem()) }
+
 // value sets dst from a value: a mapping, a list or a Scalar.
 func (l *loader) value(at path, v any, dst reflect.Value) {
 	if s, ok := v.(Scalar); ok && s.Tag == "!!null" && !s.Foreign {
 		return // "key:" with nothing behind it is a key left out
+	}
+	if d, ok := dst.Addr().Interface().(decoder); ok {
+		d.decodeFrom(l, at, v)
+		return
 	}
 	switch {
 	case dst.Kind() == reflect.Map:

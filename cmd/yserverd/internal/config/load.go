@@ -84,23 +84,27 @@ func (l *loader) fail(p path, message string) {
 	l.problems = append(l.problems, l.problem(p, message))
 }
 
+// warn reports what deserves a look at a path.
+func (l *loader) warn(p path, message string) { l.warnings = append(l.warnings, l.problem(p, message)) }
+
 // reject reports a value that has no use: the wrong type, or a key that has no place.
 func (l *loader) reject(p path, message string) {
 	l.fail(p, message)
 	l.undecoded[p.join()] = true
 }
 
-// problem places a message: at the variable that set the key, or at its line, or at that of the nearest key above it
-// that the file has.
+// problem places a message: at the variable that set the key or at its line, or at those of the nearest key above it
+// that has one.
 func (l *loader) problem(p path, message string) Problem {
-	if variable, ok := l.variables[p.join()]; ok {
-		return Problem{File: variable, Key: p.String(), Message: message}
+	for up := p; len(up) > 0; up = up[:len(up)-1] {
+		if variable, ok := l.variables[up.join()]; ok {
+			return Problem{File: variable, Key: p.String(), Message: message}
+		}
+		if line := l.lines[up.join()]; line > 0 {
+			return Problem{File: l.file, Line: line, Key: p.String(), Message: message}
+		}
 	}
-	line := 0
-	for up := p; len(up) > 0 && line == 0; up = up[:len(up)-1] {
-		line = l.lines[up.join()]
-	}
-	return Problem{File: l.file, Line: line, Key: p.String(), Message: message}
+	return Problem{File: l.file, Key: p.String(), Message: message}
 }
 
 // giveUp returns the problems of a configuration that could not be read to its end.

@@ -15,6 +15,7 @@ import (
 func (l *loader) validate(c *Config) {
 	l.validateServer(c)
 	l.validateStore(c)
+	l.validateAdmin(c)
 	l.validatePrefixes(c)
 	if len(c.Rooms) == 0 {
 		l.fail(path{"rooms"}, "no room is declared, so nothing could be opened")
@@ -45,11 +46,7 @@ func (l *loader) validate(c *Config) {
 
 // validateServer checks the keys that concern the process.
 func (l *loader) validateServer(c *Config) {
-	_, port, err := net.SplitHostPort(c.Listen)
-	n, portErr := strconv.ParseUint(port, 10, 16)
-	if err != nil || portErr != nil || n == 0 && port != "0" {
-		l.fail(path{"listen"}, "want an address and a port such as 127.0.0.1:1234 or :1234")
-	}
+	l.address(path{"listen"}, c.Listen)
 	if _, err := gate.NewOriginPolicy(gate.OriginConfig{PublicURL: c.PublicURL}); err != nil {
 		l.fail(path{"public_url"}, "want the URL at which browsers reach the server, such as https://docs.example.com")
 	}
@@ -70,6 +67,15 @@ func (l *loader) validateServer(c *Config) {
 	l.positive(path{"limits", "document_bytes"}, int64(c.Limits.DocumentBytes))
 }
 
+// address reports a text that nothing can listen on.
+func (l *loader) address(at path, s string) {
+	_, port, err := net.SplitHostPort(s)
+	n, portErr := strconv.ParseUint(port, 10, 16)
+	if err != nil || portErr != nil || n == 0 && port != "0" {
+		l.fail(at, "want an address and a port such as 127.0.0.1:1234 or :1234")
+	}
+}
+
 // validatePrefixes checks the prefixes and takes the slashes around them away.
 func (l *loader) validatePrefixes(c *Config) {
 	if len(c.Prefixes) == 0 {
@@ -83,7 +89,7 @@ func (l *loader) validatePrefixes(c *Config) {
 		switch {
 		case !plainPath(prefix):
 			l.fail(at, "want path segments such as realtime or api/rooms")
-		case slices.Contains(reserved, first):
+		case slices.Contains(c.Reserved(), first):
 			l.fail(at, "/"+first+" is the server's own")
 		case seen[prefix]:
 			l.fail(at, "is there twice")
@@ -96,7 +102,7 @@ func (l *loader) validatePrefixes(c *Config) {
 // validateMounts checks the y-websocket mounts against the server's own paths and against each other. One below the
 // other would take rooms of the other's: only the root may have mounts below it, for what has no mount of its own.
 func (l *loader) validateMounts(c *Config, names []string) {
-	taken := slices.Clone(reserved)
+	taken := c.Reserved()
 	for _, prefix := range c.Prefixes {
 		first, _, _ := strings.Cut(prefix, "/")
 		taken = append(taken, first)
