@@ -19,13 +19,6 @@ const (
 	LayerFirewall       Layer = "firewall"       // the row is out of the caller's scope, or does not exist
 )
 
-// Codes of refusals that this package makes. A code is stable: clients branch on it.
-const (
-	CodeRoomID = "ROOM_ID_INVALID" // the room segment of the path is no room id
-	CodeOrigin = "ORIGIN_REFUSED"  // the Origin header is not allowed here
-	CodeHost   = "HOST_REFUSED"    // the Host header is not loopback and the server is a development server
-)
-
 // Refusal is the answer to a request that may not go on. It is an error, so that hooks and rules of access can return
 // it; whoever receives one writes it with Write, or closes the socket with CloseCode.
 //
