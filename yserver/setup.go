@@ -99,7 +99,7 @@ func checkTag(tag string) error {
 // idTaken reports whether the id of a newcomer is that of a connection of
 // somebody else. The same caller may have several, being about to reconnect.
 func (r *room) idTaken(m *member) error {
-	if other := r.byID.find(m.conn.id, r.members); other != nil && other.conn.identity != m.conn.identity {
+	if other := r.byID.find(m.conn.id, r.members); other != nil && !other.conn.identity.Same(m.conn.identity) {
 		return errIDTaken
 	}
 	return nil
