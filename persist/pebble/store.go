@@ -153,6 +153,7 @@ func (s *Store) open(dir string) error {
 	if err := s.lockDir(); err != nil {
 		return err
 	}
+	s.dropCheckpoints()
 	if err := s.openEngine(); err != nil {
 		return err
 	}
