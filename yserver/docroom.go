@@ -125,7 +125,7 @@ func (r *room) awake(ctx context.Context, fn func(*documentRoom)) error {
 }
 
 func (r *documentRoom) full() bool {
-	return r.journal.bytes() > r.party.Limits.Uncommitted || r.loading || r.stopped
+	return r.journal.weight() > r.party.Limits.Uncommitted || r.loading || r.stopped
 }
 
 func (r *documentRoom) flush() {

@@ -15,6 +15,10 @@ const (
 	// joinAnyway is how long the store may fail before peers that claim nothing
 	// uncommitted are answered without it.
 	joinAnyway = 5 * time.Second
+	// updateCost is what an accepted update takes until it is committed, beside
+	// its bytes: its places in the log, in a batch and in what is held for the
+	// echo. One character weighs more than its bytes by far.
+	updateCost = 256
 )
 
 // journal is the room's end of the log: one append under way, and what
@@ -39,14 +43,16 @@ type journal struct {
 
 // entries are rows to be, with the clocks that they bring.
 type entries struct {
-	rows   [][]byte
-	bytes  int64
-	lowest []update.ID
+	rows    [][]byte
+	bytes   int64
+	updates int64 // that came; rows may be fewer
+	lowest  []update.ID
 }
 
 func (e *entries) add(row []byte, from []update.ID) {
 	e.rows = append(e.rows, row)
 	e.bytes += int64(len(row))
+	e.updates++
 	e.lowest = lowerAll(e.lowest, from)
 }
 
@@ -58,6 +64,11 @@ func (j *journal) init(l loaded) {
 
 // bytes is what the store does not have yet.
 func (j *journal) bytes() int64 { return j.gathering.bytes + j.flight.bytes }
+
+// weight is what the room has in memory for the sake of that.
+func (j *journal) weight() int64 {
+	return j.bytes() + updateCost*(j.gathering.updates+j.flight.updates)
+}
 
 func (j *journal) empty() bool { return len(j.gathering.rows) == 0 && !j.inFlight }
 
