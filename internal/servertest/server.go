@@ -144,6 +144,14 @@ func (s *Server) Restart() error {
 	return s.Start()
 }
 
+// PID returns the number of the process that runs, zero without one.
+func (s *Server) PID() int {
+	if s.cmd == nil {
+		return 0
+	}
+	return s.cmd.Process.Pid
+}
+
 // URL returns the server's address for requests, without a slash at the end.
 func (s *Server) URL() string { return "http://" + s.Address }
 

@@ -43,7 +43,9 @@ func awaitLog(t *testing.T, s *servertest.Server, n int) {
 func TestServerIsKilledAndStartedAgain(t *testing.T) {
 	s := servertest.New(t, servertest.Options{})
 	s.Kill() // nothing to kill
+	require.Zero(t, s.PID())
 	require.NoError(t, s.Start())
+	require.NotZero(t, s.PID())
 	require.Equal(t, http.StatusOK, status(t, s.URL()+"/readyz"))
 	require.Error(t, s.Start(), "it runs")
 	require.DirExists(t, s.Data)
