@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 	"github.com/yserverd/yserverd/persist/postgres"
 	"github.com/yserverd/yserverd/persist/s3"
 	"github.com/yserverd/yserverd/protocol/ydoc"
+	"github.com/yserverd/yserverd/yserver"
 )
 
 // foldEvery is how many rows of a log make a snapshot: so few that there are many snapshots in a second.
@@ -30,6 +32,12 @@ type depot struct {
 	database string         // its URL; empty: the folder of the only server
 	objects  *s3test.Server // nil: snapshots are with the documents
 	bucket   string
+
+	// Where servers find them, unless that is as above.
+	databaseLine, objectsLine string
+
+	fold int    // rows of a log that make a snapshot; zero: foldEvery
+	room string // more keys of the rooms' entry, each behind a comma
 }
 
 // depots are all kinds of them.
@@ -55,48 +63,85 @@ func inBucket(t *testing.T, d *depot, s *s3test.Server) *depot {
 func (d *depot) server(t *testing.T) *servertest.Server {
 	t.Helper()
 	var c strings.Builder
-	c.WriteString("rooms:\n  main: {type: document, access: public, y_websocket: {path: /}}\n")
+	fmt.Fprintf(&c, "rooms:\n  main: {type: document, access: public, y_websocket: {path: /}%s}\n", d.room)
 	if d.database != "" {
-		fmt.Fprintf(&c, "store: {url: %q}\n", d.database)
+		fmt.Fprintf(&c, "store: {url: %q}\n", cmp.Or(d.databaseLine, d.database))
 	}
-	fmt.Fprintf(&c, "snapshots:\n  every_updates: %d\n", foldEvery)
+	fmt.Fprintf(&c, "snapshots:\n  every_updates: %d\n", cmp.Or(d.fold, foldEvery))
 	if d.objects != nil {
 		fmt.Fprintf(&c, "  s3: {endpoint: %q, bucket: %q, region: %q, access_key: %q, secret_key: %q, tls: false}\n",
-			d.objects.Address(), d.bucket, s3test.Region, s3test.AccessKey, s3test.SecretKey)
+			cmp.Or(d.objectsLine, d.objects.Address()), d.bucket, s3test.Region, s3test.AccessKey, s3test.SecretKey)
 	}
 	return servertest.New(t, servertest.Options{Config: c.String()})
 }
 
+// place is a depot as another process is told of it.
+type place struct {
+	Dir, Database    string
+	Endpoint, Bucket string // empty: no bucket
+}
+
+// in returns the depot as a place. Without a database the documents are in dir.
+func (d *depot) in(dir string) place {
+	p := place{Dir: dir, Database: d.database, Bucket: d.bucket}
+	if d.objects != nil {
+		p.Endpoint = d.objects.Address()
+	}
+	return p
+}
+
+// storage is what a depot is opened as.
+type storage interface {
+	yserver.Store
+	yserver.Archive
+	io.Closer
+}
+
+// open opens what is there, as the server does. What release lets go of is needed
+// until the store is closed.
+func (p place) open(ctx context.Context) (store storage, release func(), err error) {
+	var bucket object.Bucket
+	release = func() {}
+	if p.Endpoint != "" {
+		b, err := s3.Open(s3.Options{
+			Endpoint: p.Endpoint, Bucket: p.Bucket, Region: s3test.Region,
+			AccessKey: s3test.AccessKey, SecretKey: s3test.SecretKey, PathStyle: true,
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		bucket, release = b, b.Close
+	}
+	if p.Database == "" {
+		store, err = pebble.Open(p.Dir, pebble.Options{Bucket: bucket})
+	} else {
+		store, err = postgres.Open(ctx, postgres.Options{URL: p.Database, MaxConnections: 4, Bucket: bucket})
+	}
+	return store, release, err
+}
+
 // shelf is what is in a depot.
 type shelf struct {
-	t     *testing.T
-	store interface {
-		Load(context.Context, persist.Key) (persist.Document, error)
-		io.Closer
-	}
+	t       *testing.T
+	store   storage
 	release func()
 }
 
 // open opens what is there. Without a database the server must be dead.
 func (d *depot) open(ctx context.Context, t *testing.T, s *servertest.Server) *shelf {
 	t.Helper()
-	var bucket object.Bucket
-	release := func() {}
-	if d.objects != nil {
-		b, err := s3.Open(s3.Options{
-			Endpoint: d.objects.Address(), Bucket: d.bucket, Region: s3test.Region,
-			AccessKey: s3test.AccessKey, SecretKey: s3test.SecretKey, PathStyle: true,
-		})
-		require.NoError(t, err)
-		bucket, release = b, b.Close
+	dir := ""
+	if s != nil {
+		dir = s.Data
 	}
-	if d.database == "" {
-		store, err := pebble.Open(s.Data, pebble.Options{Bucket: bucket})
-		require.NoError(t, err, "the store of a killed server opens")
-		return &shelf{t, store, release}
-	}
-	store, err := postgres.Open(ctx, postgres.Options{URL: d.database, MaxConnections: 2, Bucket: bucket})
-	require.NoError(t, err)
+	return d.openIn(ctx, t, dir)
+}
+
+// openIn is open for any server that has its documents in dir.
+func (d *depot) openIn(ctx context.Context, t *testing.T, dir string) *shelf {
+	t.Helper()
+	store, release, err := d.in(dir).open(ctx)
+	require.NoError(t, err, "the store of a killed server opens")
 	return &shelf{t, store, release}
 }
 
@@ -109,18 +154,38 @@ func (s *shelf) close() {
 // replay returns the state of a document as its snapshot and log give it, and whether there is a snapshot.
 func (s *shelf) replay(ctx context.Context, room string) (state []byte, folded bool) {
 	s.t.Helper()
-	stored, err := s.store.Load(ctx, persist.Key{Party: "main", Room: room})
+	state, snapshot, err := s.read(ctx, room)
 	require.NoError(s.t, err)
+	return state, snapshot > 0
+}
+
+// read is replay for goroutines beside the test; it returns which row the snapshot reaches.
+func (s *shelf) read(ctx context.Context, room string) (state []byte, snapshot persist.Seq, err error) {
+	stored, err := s.store.Load(ctx, persist.Key{Party: "main", Room: room})
+	if err != nil {
+		return nil, 0, err
+	}
+	doc, err := replay(stored)
+	if err != nil {
+		return nil, 0, err
+	}
+	return doc.State(), stored.Snapshot.Seq, nil
+}
+
+// replay makes a document of what is stored of it.
+func replay(stored persist.Document) (*ydoc.Doc, error) {
 	doc := ydoc.New(ydoc.Config{})
 	if stored.Snapshot.Data != nil {
-		_, err = doc.Apply(stored.Snapshot.Data)
-		require.NoError(s.t, err)
+		if _, err := doc.Apply(stored.Snapshot.Data); err != nil {
+			return nil, err
+		}
 	}
 	for _, row := range stored.Tail {
-		_, err = doc.Apply(row.Data)
-		require.NoError(s.t, err)
+		if _, err := doc.Apply(row.Data); err != nil {
+			return nil, err
+		}
 	}
-	return doc.State(), stored.Snapshot.Seq > 0
+	return doc, nil
 }
 
 // stored counts the objects in the bucket.

@@ -141,8 +141,17 @@ type roomServer struct {
 // startRooms starts a process on a folder.
 func startRooms(t *testing.T, dir string) *roomServer {
 	t.Helper()
-	s := &roomServer{t: t, cmd: exec.Command(os.Args[0], "-test.run=^TestKilledServerKeepsTheDataOfRooms$"), lines: make(chan string, 1<<16)}
-	s.cmd.Env = append(os.Environ(), roomsChild+"="+dir)
+	s := startChild(t, "TestKilledServerKeepsTheDataOfRooms", roomsChild+"="+dir)
+	s.addr = s.line("listens ")
+	return s
+}
+
+// startChild starts the test binary as a server: a test of it, with a variable that
+// tells it to be one.
+func startChild(t *testing.T, test, variable string) *roomServer {
+	t.Helper()
+	s := &roomServer{t: t, cmd: exec.Command(os.Args[0], "-test.run=^"+test+"$"), lines: make(chan string, 1<<16)}
+	s.cmd.Env = append(os.Environ(), variable)
 	s.cmd.Stderr = os.Stderr
 	var err error
 	s.in, err = s.cmd.StdinPipe()
@@ -156,7 +165,6 @@ func startRooms(t *testing.T, dir string) *roomServer {
 			s.lines <- lines.Text()
 		}
 	}()
-	s.addr = s.line("listens ")
 	return s
 }
 
