@@ -152,7 +152,7 @@ func (m *Main) serve(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	log.Info("listening", "address", s.addr().String(), "version", version(), "parties", partyNames(cfg), "store", storePlace(cfg))
+	log.Info("listening", "address", s.addr().String(), "version", version(), "parties", partyNames(cfg), "store", storePlace(cfg), "admin", adminPlace(s, cfg))
 	if m.Listening != nil {
 		m.Listening(s.addr())
 	}

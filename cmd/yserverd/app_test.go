@@ -110,14 +110,15 @@ func TestReport(t *testing.T) {
 }
 
 func TestBanner(t *testing.T) {
-	text := banner(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4321}, "./data")
+	text := banner(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4321}, "./data", "t0ken")
 	for _, want := range []string{
 		"ws://127.0.0.1:4321/<room>", "ws://127.0.0.1:4321/parties/main/<room>", "http://127.0.0.1:4321/readyz", "./data",
+		"http://127.0.0.1:4321/admin/v1/openapi.json", "t0ken",
 		"ws://127.0.0.1:4321/parties/lobby/<room>", "new PartySocket({ host: '127.0.0.1:4321', party: 'lobby', room: 'my-room' })",
 		"new WebsocketProvider('ws://127.0.0.1:4321', 'my-room', doc)", "new YProvider('127.0.0.1:4321', 'my-room', doc)",
 	} {
 		require.Contains(t, text, want)
 	}
 	require.NotContains(t, text, "HOST")
-	require.Contains(t, banner(&net.TCPAddr{IP: net.IPv6loopback, Port: 4321}, "d"), "ws://localhost:4321/<room>")
+	require.Contains(t, banner(&net.TCPAddr{IP: net.IPv6loopback, Port: 4321}, "d", "t"), "ws://localhost:4321/<room>")
 }

@@ -44,11 +44,13 @@ func devConfig(listen, data string) *config.Config {
 // dev runs a development server.
 func (m *Main) dev(ctx context.Context, listen, data string) error {
 	cfg := devConfig(listen, data)
+	token, entry := drawToken("dev")
+	cfg.Admin.Tokens = append(cfg.Admin.Tokens, entry)
 	s, err := start(ctx, cfg, forThisMachine, newLogger(m.Stderr, cfg.Log))
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprint(m.Stdout, banner(s.addr(), data)); err != nil {
+	if _, err := fmt.Fprint(m.Stdout, banner(s.addr(), data, token)); err != nil {
 		return s.end(err)
 	}
 	if m.Listening != nil {
@@ -57,19 +59,21 @@ func (m *Main) dev(ctx context.Context, listen, data string) error {
 	return s.runUntil(ctx)
 }
 
-// banner tells where a development server is and how to connect to it.
-func banner(addr net.Addr, data string) string {
+// banner tells where a development server is, how to connect to it and how to operate it.
+func banner(addr net.Addr, data, token string) string {
 	host := addr.String()
 	if _, port, err := net.SplitHostPort(host); err == nil && strings.HasPrefix(host, "[") {
 		host = "localhost:" + port // the clients take an IPv6 address for one that needs TLS
 	}
-	return strings.NewReplacer("HOST", host, "DATA", data, "VERSION", version()).Replace(`
+	return strings.NewReplacer("HOST", host, "DATA", data, "TOKEN", token, "VERSION", version()).Replace(`
   yserverd dev · VERSION
 
   y-websocket     ws://HOST/<room>
   y-partyserver   ws://HOST/parties/main/<room>
   partysocket     ws://HOST/parties/lobby/<room>   presence, messages, a shared state
   health          http://HOST/healthz   http://HOST/readyz
+  admin API       http://HOST/admin/v1/openapi.json
+  its token       TOKEN   (a new one at each start; YSERVERD_ADMIN_TOKEN for yserverd backup)
   data            DATA
 
   Everybody on this machine may read and write; pages of loopback origins may connect, others may not.

@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"syscall"
 	"time"
 
+	"github.com/yserverd/yserverd/cmd/yserverd/internal/admin"
 	"github.com/yserverd/yserverd/cmd/yserverd/internal/config"
 	"github.com/yserverd/yserverd/yserver"
 )
@@ -31,29 +33,27 @@ type service struct {
 	log      *slog.Logger
 	store    io.Closer
 	rooms    *yserver.Server
-	http     *http.Server
-	listener net.Listener
+	public   *endpoint
+	admin    *admin.API    // nil: there is none
+	separate *endpoint     // of admin, where it has an address of its own
 	timeout  time.Duration // of a shutdown
 
 	release func() // what is to be let go of behind the store
-
-	served   chan struct{} // closed when nothing is accepted any more
-	serveErr error         // why; set before served is closed
 }
 
 // start opens what the configuration declares and takes connections. Producers start after what they need: the
 // address is taken first, for it is what is most often not to be had, then the store is opened, then rooms are served.
 func start(ctx context.Context, cfg *config.Config, whom audience, log *slog.Logger) (*service, error) {
-	listener, err := net.Listen("tcp", cfg.Listen)
+	l, err := listen(cfg)
 	if err != nil {
-		return nil, listenError(cfg.Listen, err)
+		return nil, err
 	}
 	o, err := openStore(ctx, cfg, log)
 	if err != nil {
-		_ = listener.Close()
+		l.close()
 		return nil, err
 	}
-	s, err := startOn(listener, o.store, cfg, whom, log)
+	s, err := startOn(l, o.store, cfg, whom, log)
 	if err != nil {
 		o.release()
 		return nil, err
@@ -62,29 +62,55 @@ func start(ctx context.Context, cfg *config.Config, whom audience, log *slog.Log
 	return s, nil
 }
 
-// startOn takes connections on a listener for documents in a store. It owns both from here on.
-func startOn(listener net.Listener, store documents, cfg *config.Config, whom audience, log *slog.Logger) (*service, error) {
+// startOn takes connections on listeners for documents in a store. It owns all of them from here on.
+func startOn(l listeners, store documents, cfg *config.Config, whom audience, log *slog.Logger) (*service, error) {
 	rooms, err := newRooms(cfg, whom, store, log)
 	if err != nil {
-		_ = listener.Close()
+		l.close()
 		return nil, errors.Join(err, store.Close())
 	}
-	s := &service{
-		log: log, store: store, rooms: rooms, listener: listener, timeout: cfg.ShutdownTimeout, served: make(chan struct{}),
-		release: func() {},
-		http: &http.Server{
-			Handler:           withHealth(rooms),
-			ReadHeaderTimeout: headerTimeout,
-			IdleTimeout:       idleTimeout,
-			MaxHeaderBytes:    maxHeaderBytes,
-			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		},
+	s := &service{log: log, store: store, rooms: rooms, timeout: cfg.ShutdownTimeout, release: func() {}}
+	if s.admin, err = newAdmin(cfg, whom, rooms, store, log); err != nil {
+		l.close()
+		return nil, errors.Join(err, s.endRooms(context.Background()), store.Close())
 	}
-	go func() {
-		defer close(s.served)
-		s.serveErr = s.http.Serve(listener)
-	}()
+	handler := withHealth(rooms)
+	switch {
+	case l.admin != nil:
+		s.separate = newEndpoint(l.admin, below(cfg.Admin.Path, s.admin, http.NotFoundHandler()), log)
+	case s.admin != nil:
+		handler = below(cfg.Admin.Path, s.admin, handler)
+	}
+	s.public = newEndpoint(l.public, handler, log)
 	return s, nil
+}
+
+// listeners are the addresses of a server.
+type listeners struct {
+	public net.Listener
+	admin  net.Listener // nil: the admin API is at the public one, or nowhere
+}
+
+// listen takes the addresses that the configuration names.
+func listen(cfg *config.Config) (l listeners, err error) {
+	if l.public, err = net.Listen("tcp", cfg.Listen); err != nil {
+		return l, listenError(cfg.Listen, err)
+	}
+	if cfg.Admin.Mounted() && cfg.Admin.Listen != "" {
+		if l.admin, err = net.Listen("tcp", cfg.Admin.Listen); err != nil {
+			l.close()
+			return l, listenError(cfg.Admin.Listen, err)
+		}
+	}
+	return l, nil
+}
+
+// close gives the addresses back.
+func (l listeners) close() {
+	_ = l.public.Close()
+	if l.admin != nil {
+		_ = l.admin.Close()
+	}
 }
 
 // listenError says why an address is not to be had.
@@ -101,15 +127,26 @@ func listenError(address string, err error) error {
 }
 
 // addr returns the address that is listened on, with its real port.
-func (s *service) addr() net.Addr { return s.listener.Addr() }
+func (s *service) addr() net.Addr { return s.public.listener.Addr() }
+
+// adminAddr returns the address of the admin API, or nil where there is none.
+func (s *service) adminAddr() net.Addr {
+	switch {
+	case s.admin == nil:
+		return nil
+	case s.separate != nil:
+		return s.separate.listener.Addr()
+	}
+	return s.addr()
+}
 
 // runUntil serves until ctx ends or serving fails, and then ends in order.
 func (s *service) runUntil(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return s.end(nil)
-	case <-s.served:
-		return s.end(fmt.Errorf("accept connections: %w", s.serveErr))
+	case <-s.public.served:
+		return s.end(fmt.Errorf("accept connections: %w", s.public.err))
 	}
 }
 
@@ -126,15 +163,16 @@ func (s *service) end(cause error) error {
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		if s.http.Shutdown(plain) != nil {
-			_ = s.http.Close()
-		}
+		s.endPlain(plain)
 	}()
-	<-s.served
+	<-s.public.served
 	err := s.endRooms(ctx)
 	grace := time.AfterFunc(plainGrace, stopWaiting)
 	<-closed
 	grace.Stop()
+	if s.admin != nil {
+		s.admin.Close()
+	}
 
 	if closeErr := s.store.Close(); closeErr != nil {
 		err = errors.Join(err, closeErr)
@@ -142,6 +180,23 @@ func (s *service) end(cause error) error {
 	s.release()
 	s.log.Info("ended", "after", time.Since(began).Round(time.Millisecond))
 	return errors.Join(cause, err)
+}
+
+// endPlain stops accepting and waits for plain requests; once the context ends it cuts them off.
+func (s *service) endPlain(ctx context.Context) {
+	var ends sync.WaitGroup
+	for _, e := range []*endpoint{s.public, s.separate} {
+		if e == nil {
+			continue
+		}
+		ends.Go(func() {
+			if e.http.Shutdown(ctx) != nil {
+				_ = e.http.Close()
+			}
+			<-e.served
+		})
+	}
+	ends.Wait()
 }
 
 // endRooms stores and closes all rooms. Rooms that did not end in time are no error as long as their edits are stored.

@@ -22,6 +22,7 @@ var (
 	_ keeper          = (*pebble.Store)(nil)
 	_ yserver.Archive = (*pebble.Store)(nil)
 	_ yserver.Outbox  = (*pebble.Store)(nil)
+	_ checkpointer    = (*pebble.Store)(nil)
 
 	_ keeper          = (*postgres.Store)(nil)
 	_ yserver.Archive = (*postgres.Store)(nil)

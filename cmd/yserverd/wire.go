@@ -22,11 +22,7 @@ const (
 
 // newRooms makes the rooms that the configuration declares, over the store.
 func newRooms(cfg *config.Config, whom audience, store yserver.Store, log *slog.Logger) (*yserver.Server, error) {
-	origins := gate.OriginConfig{Loopback: true}
-	if whom == forEverybody {
-		origins = gate.OriginConfig{PublicURL: cfg.PublicURL, Allowed: cfg.AllowedOrigins}
-	}
-	origin, err := gate.NewOriginPolicy(origins)
+	origin, err := originPolicy(cfg, whom)
 	if err != nil {
 		return nil, err
 	}
@@ -39,6 +35,14 @@ func newRooms(cfg *config.Config, whom audience, store yserver.Store, log *slog.
 		}
 	}
 	return yserver.New(serverConfig(cfg, store, origin, log), parties...)
+}
+
+// originPolicy says which pages may connect.
+func originPolicy(cfg *config.Config, whom audience) (*gate.OriginPolicy, error) {
+	if whom == forThisMachine {
+		return gate.NewOriginPolicy(gate.OriginConfig{Loopback: true})
+	}
+	return gate.NewOriginPolicy(gate.OriginConfig{PublicURL: cfg.PublicURL, Allowed: cfg.AllowedOrigins})
 }
 
 // serverConfig translates what concerns all parties.
