@@ -85,6 +85,12 @@ type Config struct {
 	StoreTimeout time.Duration
 	// LoadTimeout bounds loading a room, hooks included. Zero means 30 s.
 	LoadTimeout time.Duration
+	// Recheck is how often the Guards are asked again about the connections that
+	// are open, all of a party at once. Zero means 5 min, negative never.
+	Recheck time.Duration
+	// SecretParams are query parameters whose values Connection.URI does not
+	// show, beside api_key, key, ws_ticket and token.
+	SecretParams []string
 	// Limits bound the whole process.
 	Limits ServerLimits
 	// ClientAddr returns the address that limits and logs use for a request.
@@ -94,11 +100,14 @@ type Config struct {
 
 // ServerLimits bound all rooms together. Zero means the default given.
 type ServerLimits struct {
-	Connections      int   // 100,000
-	ConnectionsPerIP int   // no limit
-	Rooms            int   // in memory at once; 100,000
-	DocumentBytes    int64 // documents in memory; 4 GiB
-	InboundBytes     int64 // frames over 1 MiB being received; 512 MiB
+	Connections      int // 100,000
+	ConnectionsPerIP int // no limit
+	// UpgradesPerSecond bounds how fast clients connect, so that all of them
+	// coming back at once is spread; more get 503. No limit.
+	UpgradesPerSecond int
+	Rooms             int   // in memory at once; 100,000
+	DocumentBytes     int64 // documents in memory; 4 GiB
+	InboundBytes      int64 // frames over 1 MiB being received; 512 MiB
 }
 
 func (c Config) withDefaults() Config {
@@ -121,6 +130,7 @@ func (c Config) withDefaults() Config {
 		c.Archive, _ = c.Store.(Archive)
 	}
 	c.Sweep = c.Sweep.withDefaults()
+	setDefault(&c.Recheck, 5*time.Minute)
 	setDefault(&c.CommitInterval, 10*time.Millisecond)
 	setDefault(&c.StoreTimeout, 30*time.Second)
 	setDefault(&c.LoadTimeout, 30*time.Second)

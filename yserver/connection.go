@@ -20,13 +20,13 @@ var ErrStateTooLarge = errors.New("connection state is too large")
 // Connection is a client's connection to a room. It is safe for concurrent use,
 // and outlives the hibernation of its room.
 type Connection struct {
-	id       string
-	uri      string
-	addr     string
-	room     *Room
-	identity gate.Identity
-	member   *member
-	peer     atomic.Pointer[peer] // nil before the upgrade
+	id     string
+	uri    string
+	addr   string
+	room   *Room
+	member *member
+	peer   atomic.Pointer[peer] // nil before the upgrade
+	grant  atomic.Pointer[grant]
 
 	tags  atomic.Pointer[[]string] // nil: the id alone
 	state atomic.Pointer[[]byte]   // JSON
@@ -39,8 +39,10 @@ type Connection struct {
 // that reconnects uses the same, so two connections may share one for a while.
 func (c *Connection) ID() string { return c.id }
 
-// URI returns the URL of the upgrade request. It holds what the client put into
-// its query, tokens included: do not log it.
+// URI returns the URL of the upgrade request, with what the client put into its
+// query but the values of api_key, key, ws_ticket, token and
+// Config.SecretParams, which are "redacted": what proved who the client is, is
+// neither logged nor shown.
 func (c *Connection) URI() string { return c.uri }
 
 // RemoteAddr returns the client's address.
@@ -49,8 +51,9 @@ func (c *Connection) RemoteAddr() string { return c.addr }
 // Room returns the room of the connection.
 func (c *Connection) Room() *Room { return c.room }
 
-// Identity returns who the gate says this is.
-func (c *Connection) Identity() gate.Identity { return c.identity }
+// Identity returns who the gate says this is: said last, for roles and times
+// change while a connection is open.
+func (c *Connection) Identity() gate.Identity { return c.grant.Load().Identity }
 
 // Tags returns the connection's tags: its id, then those that ConnectionTags
 // gave it. The slice must not be modified.

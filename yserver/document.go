@@ -129,7 +129,7 @@ func (r *documentRoom) step2(sv []byte) (*frame, error) {
 // applyFrom takes a client's update: into the document, into the log and into
 // the batch. It reports whether the peer should be asked for what we lack.
 func (r *documentRoom) applyFrom(m *member, u []byte) (ask bool) {
-	if m.readOnly.Load() {
+	if !m.mayWrite() {
 		m.tellReadOnly("")
 		return false
 	}
@@ -190,7 +190,7 @@ func (r *documentRoom) overLimit(m *member, err error) {
 	}
 	r.log.Warn("update refused by a limit; the connection is read-only now", "limit", limit, "peer", m.conn.id)
 	reason := "over the server's " + limit + " limit: changes are not saved"
-	m.readOnly.Store(true)
+	m.limited.Store(true)
 	m.tellReadOnly(reason)
 }
 

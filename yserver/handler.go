@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -56,18 +55,47 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, rt, asRefusal(err))
 		return
 	}
+	if refusal := s.tooOften(r, rt, upgrade); refusal != nil {
+		refusal.Write(w) // on the mount too: it costs less, and every client waits and comes back
+		return
+	}
 	if r = s.before(w, r, rt, upgrade); r == nil {
 		return
 	}
-	decision, err := rt.party.Access(r.Context(), &gate.Request{HTTP: r, Party: rt.party.Name, Room: rt.room})
+	decision, err := rt.party.admit(r.Context(), &gate.Request{HTTP: r, Party: rt.party.Name, Room: rt.room})
 	switch {
 	case err != nil:
+		s.log.Debug("refused", "party", rt.party.Name, "room", rt.room, "err", err)
 		s.refuse(w, r, rt, asRefusal(err))
 	case upgrade:
 		s.connect(w, r, rt, decision)
 	default:
 		s.request(w, r, rt, decision)
 	}
+}
+
+// tooOften refuses an upgrade of a client that is closed again and again, or one
+// of too many.
+func (s *Server) tooOften(r *http.Request, rt route, upgrade bool) *gate.Refusal {
+	if !upgrade {
+		return nil
+	}
+	if id := connectionID(r); id != "" {
+		if wait := s.flapping.wait(flapper{s.cfg.ClientAddr(r), roomID{rt.party.Name, rt.room}, id}); wait > 0 {
+			s.counters.upgradesRefused.Add(1)
+			return unavailable("RECONNECTING_TOO_FAST", "the connection was closed too often", wait)
+		}
+	}
+	if s.upgrades != nil && !s.upgrades.Allow() {
+		s.counters.upgradesRefused.Add(1)
+		return unavailable("TOO_MANY_UPGRADES", "too many clients connect now", time.Second)
+	}
+	return nil
+}
+
+// connectionID is the id that a client gives to its connection, if it does.
+func connectionID(r *http.Request) string {
+	return strings.ToValidUTF8(r.URL.Query().Get("_pk"), "\uFFFD") // it goes into frames of text
 }
 
 // before asks the hooks of the party that come before the gate.
@@ -141,6 +169,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request, rt route, d gat
 		return
 	}
 	m.conn.peer.Store(m.peer)
+	s.warden.reset(m)
 	s.enter(e.room, m, r)
 	m.peer.start()
 }
@@ -164,19 +193,18 @@ func (s *Server) enter(room *room, m *member, r *http.Request) {
 
 // newMember makes the member of a request that was admitted.
 func newMember(s *Server, e *entry, rt route, r *http.Request, d gate.Decision, addr string) *member {
-	query := r.URL.Query()
-	id := strings.ToValidUTF8(query.Get("_pk"), "\uFFFD") // it goes into frames of text
+	id := connectionID(r)
 	lifetime, end := context.WithCancel(context.Background())
-	m := &member{srv: s, party: rt.party, entry: e, ymnt: rt.ymnt, lifetime: lifetime, gone: true}
+	m := &member{srv: s, party: rt.party, entry: e, ymnt: rt.ymnt, lifetime: lifetime, ownID: id != "", gone: true}
 	m.conn = &Connection{
-		id: id, uri: requestURI(r), addr: addr, room: e.room.api, identity: d.Identity,
+		id: id, uri: requestURI(r, s.cfg.SecretParams), addr: addr, room: e.room.api,
 		member: m, ended: lifetime.Done(), end: end,
 	}
 	if id == "" {
 		m.conn.id = newConnectionID()
 	}
-	m.speaksText.Store(id != "")
-	m.readOnly.Store(!d.Write)
+	m.speaksText.Store(m.ownID)
+	m.conn.grant.Store(newGrant(d))
 	if perSecond := rt.party.Limits.MessagesPerSecond; perSecond > 0 {
 		m.limiter = rate.NewLimiter(rate.Limit(perSecond), int(max(1, perSecond)))
 	}
@@ -288,15 +316,6 @@ func stripPartykit(h http.Header) {
 			delete(h, name)
 		}
 	}
-}
-
-// requestURI rebuilds the URL of an upgrade, as partyserver's connection.uri.
-func requestURI(r *http.Request) string {
-	u := url.URL{Scheme: "http", Host: r.Host, Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
-	if r.TLS != nil {
-		u.Scheme = "https"
-	}
-	return u.String()
 }
 
 // remoteHost is the address of a request without its port.

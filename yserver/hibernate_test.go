@@ -51,10 +51,10 @@ func TestHibernation(t *testing.T) {
 		return nil
 	}
 	k := start(t, withScript(s), withHibernateAfter(5*time.Millisecond))
-	a := k.dial("/parties/main/r?_pk=a&token=x")
+	a := k.dial("/parties/main/r?_pk=a&mode=x")
 	k.dial("/parties/main/r?_pk=b")
 	gone := k.dial("/parties/main/r?_pk=gone")
-	uri := k.http.URL + "/parties/main/r?_pk=a&token=x"
+	uri := k.http.URL + "/parties/main/r?_pk=a&mode=x"
 	for _, waker := range []struct {
 		name string
 		wake func(t *testing.T)

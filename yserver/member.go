@@ -23,20 +23,21 @@ type member struct {
 	peer     *peer
 	ymnt     bool // a y-websocket client: no text frames, presence times out
 	claim    claim
+	ownID    bool // its connection id is its own
 	limiter  *rate.Limiter
 	lifetime context.Context // ends with the socket
 
 	// Atomic.
 	live       atomic.Pointer[room] // nil while the room hibernates
 	speaksText atomic.Bool          // it has _pk, or sent text: it knows text frames
-	readOnly   atomic.Bool          // by the gate, or by a limit
+	limited    atomic.Bool          // a limit took its right to write, for good
+	told       atomic.Bool          // that it may not write
 
 	// Owned by the room's goroutine.
 	index    int
 	order    uint64
 	older    *member // see memberIndex
 	gone     bool    // not, or no longer, one of room.members
-	told     bool    // that it may not write
 	stale    bool    // its copy is of a former epoch: it is muted
 	joined   time.Time
 	synced   bool        // it gets updates; see activate
@@ -48,8 +49,13 @@ type member struct {
 	acks     []held      // what tells it that its own is stored
 	waits    bool        // it is in room.waiting
 	presence int         // ids that it owns
-	reason   string      // why it may not write
 	data     []byte      // what it set in the roster, JSON
+
+	// Guarded by the lock of the warden.
+	lease *lease // nil: its access does not end
+
+	// Owned by the reader of the peer.
+	refreshed int64 // see refreshedTooOften
 
 	// Owned by the hook calls of the room.
 	connected bool // OnConnect was called without an error, so OnClose will be
@@ -90,7 +96,12 @@ func (m *member) receiveBinary(frame []byte) {
 			m.refuseWrite(msg.Payload)
 			return
 		}
-	case protocol.MessageAwareness, protocol.MessageSyncStatus:
+	case protocol.MessageAwareness:
+		if m.hides() { // no reason to wake a room up
+			m.srv.counters.hidden.Add(1)
+			return
+		}
+	case protocol.MessageSyncStatus:
 	default:
 		return
 	}
@@ -99,7 +110,7 @@ func (m *member) receiveBinary(frame []byte) {
 
 // mayNotWrite asks the hook on every message, as y-partyserver does.
 func (m *member) mayNotWrite() bool {
-	if m.readOnly.Load() {
+	if !m.mayWrite() {
 		return true
 	}
 	hook := m.party.Document.IsReadOnly
@@ -113,28 +124,29 @@ func (m *member) refuseWrite(update []byte) {
 	if isEmptyUpdate(update) {
 		return
 	}
-	m.tell(func(*room) { m.tellReadOnly("") })
+	m.tellReadOnly("")
 }
 
-// tellReadOnly sends the y-protocols auth message, once per connection.
+// tellReadOnly sends the y-protocols auth message, once, unless the connection
+// could write in between.
 func (m *member) tellReadOnly(reason string) {
-	if m.told || m.gone {
+	p := m.conn.peer.Load()
+	if p == nil || m.told.Swap(true) {
 		return
-	}
-	m.told = true
-	if reason == "" {
-		reason = m.reason
 	}
 	if reason == "" {
 		reason = "read-only"
 	}
-	m.peer.push(newFrame(opBinary, kindReply, protocol.AppendPermissionDenied(nil, reason), nil))
+	p.push(newFrame(opBinary, kindReply, protocol.AppendPermissionDenied(nil, reason), nil))
 }
 
 // receiveText takes a text frame of a document's client: a custom message.
 func (m *member) receiveText(text []byte) {
 	m.speaksText.Store(true)
 	custom, ok := protocol.ParseCustom(text)
+	if ok && m.refreshes(custom) {
+		return
+	}
 	if ok && (m.party.Document.OnCustomMessage != nil || m.party.New != nil) {
 		m.deliver(message{from: m, payload: Payload{Data: custom}, slot: true})
 	}
@@ -164,6 +176,10 @@ func (m *member) left(_ *peer, c closeInfo) {
 	m.srv.counters.closed(c)
 	m.conn.end()
 	m.srv.released(m.conn.addr)
+	m.srv.warden.forget(m)
+	if m.peer.weClosed() {
+		m.srv.flaps(m)
+	}
 	m.tell(func(r *room) { r.goodbye(m, c) })
 }
 

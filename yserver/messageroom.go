@@ -80,6 +80,9 @@ func (s *Server) loadMessageRoom(p *party, e *entry, d *dormant) (*room, error) 
 // what it says is found out here, so that the room has less to do.
 func (m *member) receiveMessage(p Payload) {
 	cfg := m.party.Message
+	if !p.Binary && m.refreshes(p.Data) {
+		return
+	}
 	msg := message{from: m, payload: p, slot: m.party.New != nil}
 	if p.Binary || !cfg.configured() || cfg.Relay == RelayRaw {
 		m.deliver(msg)
@@ -97,8 +100,9 @@ func (m *member) receiveMessage(p Payload) {
 		m.peer.push(errorFrame(relay.CodeBadFrame))
 	case f.Kind == relay.Reserved:
 		m.srv.counters.badFrames.Add(1)
-	case f.Kind == relay.Refresh:
-		// Identities that can be refreshed come with the gate.
+	case f.Kind == relay.Refresh: // nobody's: there is no gate that could say whose
+	case f.Kind == relay.Presence && m.hides():
+		m.srv.counters.hidden.Add(1)
 	default:
 		msg.frame = &f
 		msg.slot = msg.slot && f.Kind == relay.Relay
@@ -113,7 +117,7 @@ func errorFrame(code string) *frame {
 // handle does what a message calls for.
 func (r *messageRoom) handle(m message) {
 	r.events = r.now
-	if m.from.readOnly.Load() && (m.frame == nil || m.frame.Kind != relay.Presence) {
+	if !m.from.mayWrite() && (m.frame == nil || m.frame.Kind != relay.Presence) {
 		r.srv.counters.refusedWrites.Add(1)
 		m.from.peer.push(errorFrame(relay.CodeReadOnly))
 		if m.slot {
@@ -124,6 +128,8 @@ func (r *messageRoom) handle(m message) {
 	switch {
 	case m.frame == nil:
 		r.relayPayload(m)
+	case m.frame.Kind == relay.Presence && m.from.hides():
+		r.srv.counters.hidden.Add(1)
 	case m.frame.Kind == relay.Presence && r.cfg.Presence:
 		r.roster.set(r, m.from, m.frame.Data)
 	case m.frame.Kind == relay.State && r.cfg.State != nil:
@@ -158,7 +164,7 @@ func (r *messageRoom) relayFrame(from *member, f *relay.ClientFrame, size int) {
 	if r.cfg.Relay != RelayJSON {
 		return
 	}
-	stamp := relay.Stamp{From: from.conn.id, UserID: from.conn.identity.UserID}
+	stamp := relay.Stamp{From: from.conn.id, UserID: from.conn.userID()}
 	if f.HasTo || f.HasToTag {
 		r.relayTo(from, f, stamp, size)
 		return

@@ -17,8 +17,18 @@ type Party struct {
 	// in the style of PartyServer are turned into it by [KebabCase].
 	Name string
 	// Access decides who may open a room, before the room is touched and before
-	// the upgrade. Required: [gate.Public] admits everybody.
+	// the upgrade: [gate.Public] admits everybody. What it decides stands while the
+	// connection is open, until Decision.Until or the identity's ExpiresAt, when
+	// the connection is closed. Exactly one of Access and Guard has to be set.
 	Access gate.Rule
+	// Guard decides like Access, and again while a connection is open: when its
+	// time is over, every Config.Recheck, when the client brings a new token
+	// (auth:refresh) and on Server.Recheck. See [gate.NewGuard].
+	Guard gate.Guard
+	// RefreshGrace is how long a connection to a document goes on after the time
+	// of its access is over, so that its client can bring a new token. Zero means
+	// 30 s, negative not at all. It needs a Guard.
+	RefreshGrace time.Duration
 	// Document makes it a party of Yjs documents.
 	Document *Document
 	// Message makes it a party of message rooms. Exactly one of Document and
@@ -184,6 +194,7 @@ func (p Party) withDefaults() Party {
 	p.Limits = p.Limits.withDefaults()
 	setDefault(&p.PingInterval, 25*time.Second)
 	setDefault(&p.UnloadAfter, 30*time.Second)
+	setDefault(&p.RefreshGrace, 30*time.Second)
 	setDefault(&p.HibernateAfter, 5*time.Minute)
 	setDefault(&p.HookTimeout, 30*time.Second)
 	if p.Document != nil {
@@ -221,8 +232,11 @@ func (p Party) validate() error {
 	if (p.Document == nil) == (p.Message == nil) {
 		return fmt.Errorf("party %q: set one of Document and Message", p.Name)
 	}
-	if p.Access == nil {
-		return fmt.Errorf("party %q: no access rule: set Access (gate.Public admits everybody)", p.Name)
+	if p.Access == nil && p.Guard == nil {
+		return fmt.Errorf("party %q: no access rule: set Guard or Access (gate.Public admits everybody)", p.Name)
+	}
+	if p.Access != nil && p.Guard != nil {
+		return fmt.Errorf("party %q: both an access rule and a guard: set one of Access and Guard", p.Name)
 	}
 	if p.YWebSocket != "" && !strings.HasPrefix(p.YWebSocket, "/") {
 		return fmt.Errorf("party %q: y-websocket path %q: want a leading slash", p.Name, p.YWebSocket)

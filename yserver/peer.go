@@ -280,6 +280,13 @@ func (p *peer) closingLocked() {
 	p.flushLocked()
 }
 
+// weClosed reports whether the connection ended, or ends, because we closed it.
+func (p *peer) weClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ours
+}
+
 // cut closes the socket at once, whatever waits.
 func (p *peer) cut() {
 	p.mu.Lock()

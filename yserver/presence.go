@@ -39,6 +39,10 @@ func (p *presence) init(pt *party) {
 // accepts is sent on, to everybody.
 func (r *documentRoom) handleAwareness(m *member, payload []byte) {
 	p := &r.presence
+	if m.hides() {
+		r.srv.counters.hidden.Add(1)
+		return
+	}
 	entries, err := protocol.ParseAwareness(p.entries[:0], payload, p.limits)
 	if err != nil {
 		r.srv.counters.badFrames.Add(1)

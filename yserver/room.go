@@ -47,6 +47,8 @@ type kind interface {
 	fire(d due)
 	// enter greets a member that is among the others now.
 	enter(m *member)
+	// regranted shows a member as what it is now; hidden: its presence ends.
+	regranted(m *member, hidden bool)
 	// leave takes back what a member had, who is gone.
 	leave(m *member)
 	// settled reports whether nothing would be lost if the room ended now.

@@ -54,7 +54,8 @@ func (p *roster) flush(r *messageRoom) {
 func (p *roster) frame(r *messageRoom) *frame {
 	peers := p.peers[:0]
 	for _, m := range inOrder(r.members) {
-		peers = append(peers, relay.Peer{ID: m.conn.id, UserID: m.conn.identity.UserID, Data: m.data})
+		who := &m.conn.grant.Load().Identity
+		peers = append(peers, relay.Peer{ID: m.conn.id, UserID: who.UserID, Name: who.Name, Data: m.data})
 	}
 	f := newFrame(opText, kindAwareness, relay.AppendPresence(nil, peers), nil)
 	clear(peers)

@@ -11,6 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
+	"github.com/yserverd/yserverd/gate"
 	"github.com/yserverd/yserverd/persist"
 )
 
@@ -38,9 +41,12 @@ type Server struct {
 	storage   keyedLocks                     // of transactions
 	sizes     roomSizes
 	alarms    *alarmClock
-	courier   *courier      // nil without webhooks
-	lives     keyedLocks    // of who loads a document, or ends its epoch
-	sweeper   *sweeper      // nil without an archive
+	courier   *courier   // nil without webhooks
+	lives     keyedLocks // of who loads a document, or ends its epoch
+	sweeper   *sweeper   // nil without an archive
+	warden    *warden    // of open connections
+	flapping  *flapping
+	upgrades  *rate.Limiter // nil: no limit
 	folding   chan struct{} // bounds compactions at once
 	parties   []*party
 
@@ -60,6 +66,8 @@ type Server struct {
 type party struct {
 	Party
 	sockets *sockets
+	admit   gate.Rule // Access, or that of Guard
+	askers  [2]asker  // of the warden
 }
 
 // New makes a server for the parties. It starts goroutines; call Shutdown.
@@ -78,9 +86,19 @@ func New(cfg Config, parties ...Party) (*Server, error) {
 	s.registry = newRegistry(cfg.Limits.Rooms, func(e *entry, d *dormant) (*room, error) { return s.loadRoom(e.party, e, d) })
 	for _, p := range parties {
 		p = p.withDefaults()
-		s.parties = append(s.parties, &party{Party: p, sockets: newSockets(s.socketConfig(p))})
+		admit := p.Access
+		if p.Guard != nil {
+			admit = p.Guard.Admit
+		}
+		s.parties = append(s.parties, &party{Party: p, sockets: newSockets(s.socketConfig(p)), admit: admit})
 	}
 	s.router = newRouter(cfg, s.parties)
+	s.flapping = newFlapping()
+	if n := cfg.Limits.UpgradesPerSecond; n > 0 {
+		s.upgrades = rate.NewLimiter(rate.Limit(n), n)
+	}
+	s.warden = newWarden(s)
+	s.warden.start()
 	s.committer = newAppender(cfg)
 	if cfg.Archive != nil && cfg.Sweep.Interval > 0 {
 		s.sweeper = newSweeper(cfg, &s.counters)
@@ -146,6 +164,7 @@ func (s *Server) Ready() error {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
 	defer context.AfterFunc(ctx, s.endLoads)()
+	s.warden.stop()
 	if s.sweeper != nil {
 		s.sweeper.stop()
 	}
@@ -172,6 +191,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, p := range s.parties {
 		err = errors.Join(err, p.sockets.shutdown(ctx))
 	}
+	if err == nil { // else there may be rooms that never take what they are told
+		s.warden.beside.Wait()
+	}
 	s.stop.Do(func() {
 		s.committer.stop(ctx)
 		if s.changer != nil {
@@ -180,6 +202,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 	})
 	return err
+}
+
+// flaps notes that the server closed a connection, if its client has a name.
+func (s *Server) flaps(m *member) {
+	if m.ownID {
+		s.flapping.closed(flapper{m.conn.addr, m.entry.id, m.conn.id})
+	}
 }
 
 // abandon ends the rooms that are still there, stored or not.

@@ -99,7 +99,7 @@ func checkTag(tag string) error {
 // idTaken reports whether the id of a newcomer is that of a connection of
 // somebody else. The same caller may have several, being about to reconnect.
 func (r *room) idTaken(m *member) error {
-	if other := r.byID.find(m.conn.id, r.members); other != nil && !other.conn.identity.Same(m.conn.identity) {
+	if other := r.byID.find(m.conn.id, r.members); other != nil && !other.conn.Identity().Same(m.conn.Identity()) {
 		return errIDTaken
 	}
 	return nil
@@ -193,6 +193,7 @@ func (s *Server) refuseSetup(w http.ResponseWriter, r *http.Request, rt route, m
 		}
 		sayFailed(p, m)
 		p.start()
+		s.flaps(m)
 	default:
 		s.refuseLoad(w, r, rt, err)
 	}

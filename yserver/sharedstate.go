@@ -71,7 +71,7 @@ func (r *messageRoom) patch(from *member, f *relay.ClientFrame) {
 	}
 	s.json, s.dirty = next, true
 	s.version++
-	text := relay.AppendPatch(nil, f.Data, s.version, from.conn.id, from.conn.identity.UserID)
+	text := relay.AppendPatch(nil, f.Data, s.version, from.conn.id, from.conn.userID())
 	r.sendStored(addressed{frame: textFrame(text)})
 }
 

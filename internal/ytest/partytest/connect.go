@@ -43,7 +43,7 @@ func connects(t *testing.T, n *ytest.NodeClients) {
 	require.Equal(t, []string{"ü x/", "guest"}, conn.Tags())
 	uri, err := url.Parse(conn.URI())
 	require.NoError(t, err)
-	require.Equal(t, url.Values{"_pk": {"ü x/"}, "name": {"Zoë & co"}, "token": {"a+b"}}, uri.Query())
+	require.Equal(t, url.Values{"_pk": {"ü x/"}, "name": {"Zoë & co"}, "token": {"redacted"}}, uri.Query())
 	require.Equal(t, "/parties/chat/lobby", uri.Path)
 	require.Equal(t, s.http.URL, uri.Scheme+"://"+uri.Host)
 
