@@ -57,7 +57,7 @@ const (
 // Operand is what a column is compared with: a literal, or a value of the caller.
 type Operand struct {
 	Ctx     string // one of the Ctx constants. Empty: Literal counts. A caller without that value never satisfies
-	Literal any    // string, int, int64, float64, bool, or a []any of them
+	Literal any    // string, int, int64, uint64, float64, bool, or a []any of them
 }
 
 // Clause is one condition of a firewall. The zero Op with a Via is the relationship alone.
@@ -72,12 +72,12 @@ type Clause struct {
 
 // Rule is a rule of access. The zero Rule lets everybody through who is authenticated.
 type Rule struct {
-	Roles  []string   // any of them: a role, "role+" of the hierarchy, or PUBLIC. Empty: no role is asked for
+	Roles  []string   // any of them: a role, "role+" of the hierarchy, or RolePublic. Empty: any authenticated caller
 	Record *Condition // of the row. Nil: none
 }
 
-// Public is the role that everybody has, even callers without an identity.
-const Public = "PUBLIC"
+// RolePublic is the role that everybody has, even callers without an identity.
+const RolePublic = "PUBLIC"
 
 // Condition is a condition on a row: all its Tests hold, all of And, and one of Or. A nil Or asks for nothing; an empty
 // one that is not nil is false.
