@@ -32,7 +32,8 @@ func (c commit) err() error {
 type committer[T any] struct {
 	// Static after construction.
 	write    func(ctx context.Context, batch []T) ([]persist.Result, error)
-	what     string // for the log
+	ping     func(context.Context) error // tells whether the store can commit; nil: it cannot tell
+	what     string                      // for the log
 	interval time.Duration
 	timeout  time.Duration
 	log      *slog.Logger
@@ -46,6 +47,25 @@ type committer[T any] struct {
 	waiting []pending[T] // guarded by mu
 	stopped bool         // guarded by mu
 	failing time.Time    // guarded by mu; when the store began to fail, zero when it works
+	writing time.Time    // guarded by mu; when the write that is under way began, zero without one
+}
+
+const (
+	// slowWrite is how long a write may take until the store counts as failing:
+	// a connection that is half open looks like that.
+	slowWrite = 5 * time.Second
+	// pingInterval is how often a store is asked that failed, and that nobody
+	// brings anything since.
+	pingInterval = time.Second
+	// pingTimeout is short: what is brought meanwhile waits.
+	pingTimeout = 2 * time.Second
+)
+
+// Pinger is what a store may have besides, to tell that it can commit again
+// without being brought something to commit.
+type Pinger interface {
+	// Ping returns nil when the store can commit now.
+	Ping(ctx context.Context) error
 }
 
 // pending is something to be committed and who waits for it, with a channel that
@@ -57,7 +77,7 @@ type pending[T any] struct {
 
 // newAppender is the committer of documents.
 func newAppender(cfg Config) *committer[persist.Append] {
-	return newCommitter(cfg, "edits", cfg.CommitInterval, cfg.Store.Append)
+	return newCommitter(cfg, "edits", cfg.CommitInterval, cfg.Store.Append, cfg.Store)
 }
 
 // newChanger is the committer of the data of rooms. It hardly waits: who changes
@@ -66,7 +86,7 @@ func newChanger(cfg Config) *committer[persist.RoomChange] {
 	return newCommitter(cfg, "room data", min(cfg.CommitInterval, changeInterval), func(ctx context.Context, batch []persist.RoomChange) ([]persist.Result, error) {
 		results := make([]persist.Result, len(batch))
 		return results, changeRooms(ctx, cfg.RoomStore, batch, results)
-	})
+	}, cfg.RoomStore)
 }
 
 // changeRooms makes changes of many rooms together. The store refuses all of
@@ -94,7 +114,7 @@ func changeRooms(ctx context.Context, store RoomStore, batch []persist.RoomChang
 // changeInterval bounds how often the data of rooms is committed.
 const changeInterval = 2 * time.Millisecond
 
-func newCommitter[T any](cfg Config, what string, interval time.Duration, write func(context.Context, []T) ([]persist.Result, error)) *committer[T] {
+func newCommitter[T any](cfg Config, what string, interval time.Duration, write func(context.Context, []T) ([]persist.Result, error), store any) *committer[T] {
 	c := &committer[T]{
 		write:    write,
 		what:     what,
@@ -104,6 +124,9 @@ func newCommitter[T any](cfg Config, what string, interval time.Duration, write 
 		wake:     make(chan struct{}, 1),
 		quit:     make(chan struct{}),
 		done:     make(chan struct{}),
+	}
+	if p, ok := store.(Pinger); ok {
+		c.ping = p.Ping
 	}
 	c.life, c.end = context.WithCancel(context.Background())
 	go c.run()
@@ -130,6 +153,9 @@ func (c *committer[T]) submit(what T, answer chan<- commit) {
 func (c *committer[T]) failingSince() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.failing.IsZero() && !c.writing.IsZero() && time.Since(c.writing) >= slowWrite {
+		return c.writing
+	}
 	return c.failing
 }
 
@@ -165,6 +191,9 @@ func (c *committer[T]) run() {
 	for {
 		select {
 		case <-c.wake:
+		case <-c.nextPing():
+			c.note(c.within(pingTimeout, c.ping))
+			continue
 		case <-c.quit:
 			return
 		}
@@ -198,9 +227,11 @@ func (c *committer[T]) commit(batch []pending[T], whats []T) {
 	if len(batch) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(c.life, c.timeout)
-	defer cancel()
-	results, err := c.write(ctx, whats)
+	var results []persist.Result
+	err := c.within(c.timeout, func(ctx context.Context) (err error) {
+		results, err = c.write(ctx, whats)
+		return err
+	})
 	c.note(err)
 	for i, p := range batch {
 		if err != nil {
@@ -211,13 +242,37 @@ func (c *committer[T]) commit(batch []pending[T], whats []T) {
 	}
 }
 
-// note keeps track of whether the store works, and logs the changes.
+// within gives a call of the store its time.
+func (c *committer[T]) within(timeout time.Duration, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(c.life, timeout)
+	defer cancel()
+	c.mu.Lock()
+	c.writing = time.Now()
+	c.mu.Unlock()
+	return call(ctx)
+}
+
+// nextPing fires when a store that failed is to be asked whether it works: nil
+// while it does.
+func (c *committer[T]) nextPing() <-chan time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ping == nil || c.failing.IsZero() {
+		return nil
+	}
+	return time.After(pingInterval)
+}
+
+// note takes the outcome of a call. It keeps track of whether the store works,
+// and logs the changes.
 func (c *committer[T]) note(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	began := c.writing
+	c.writing = time.Time{}
 	switch {
 	case err != nil && c.failing.IsZero():
-		c.failing = time.Now()
+		c.failing = began
 		c.log.Error("store does not commit; what rooms have is kept in memory and retried", "what", c.what, "err", err)
 	case err == nil && !c.failing.IsZero():
 		c.log.Info("store commits again", "what", c.what, "after", time.Since(c.failing).Round(time.Millisecond))
