@@ -59,7 +59,7 @@ type commandLine struct {
 		Config string `short:"c" default:"yserverd.yaml" placeholder:"FILE" help:"Configuration file."`
 	} `cmd:"" help:"Serve what a configuration file declares."`
 	Doc     docCommands   `cmd:"" help:"Look at, export and import the documents of a store."`
-	Backup  backupCommand `cmd:"" help:"Copy the embedded store of a server that does not run."`
+	Backup  backupCommand `cmd:"" help:"Copy the embedded store of a running server through its admin API, or that of a stopped one."`
 	Health  healthCommand `cmd:"" help:"Ask a running server whether it is well; for health checks of containers."`
 	Version struct{}      `cmd:"" help:"Print version, commit and Go version."`
 }

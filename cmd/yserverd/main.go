@@ -5,7 +5,8 @@
 //	yserverd serve -c yserverd.yaml    what the file declares
 //	yserverd doc list|get|put|rm|export|import
 //	                                   look at, export and import the documents of a store
-//	yserverd backup --data DIR COPY    copy the embedded store of a server that does not run
+//	yserverd backup COPY               copy the embedded store of a running server, through its admin API
+//	yserverd backup --data DIR COPY    copy that of a server that does not run
 //	yserverd health [URL]              ask a running server whether it is well
 //	yserverd version
 //
