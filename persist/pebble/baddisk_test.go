@@ -26,7 +26,7 @@ const (
 // sync that fails has dropped what it could not write, so that the next one
 // succeeds without it.
 type badDisk struct {
-	*vfs.MemFS
+	*crashMem
 
 	mu       sync.Mutex
 	err      error
@@ -37,7 +37,7 @@ type badDisk struct {
 	waiting  chan struct{} // gets a token when one waits
 }
 
-func newBadDisk() *badDisk { return &badDisk{MemFS: vfs.NewCrashableMem()} }
+func newBadDisk() *badDisk { return &badDisk{crashMem: newCrashMem()} }
 
 // fail makes operations fail with err, or work again with nil. Calls of only
 // come one at a time.
@@ -82,7 +82,7 @@ func (d *badDisk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error)
 	if err := d.maybe(name, opCreate); err != nil {
 		return nil, err
 	}
-	f, err := d.MemFS.Create(name, c)
+	f, err := d.crashMem.Create(name, c)
 	return d.wrap(name, f, err)
 }
 
@@ -90,12 +90,12 @@ func (d *badDisk) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vf
 	if err := d.maybe(name, opCreate); err != nil {
 		return nil, err
 	}
-	f, err := d.MemFS.OpenReadWrite(name, c, opts...)
+	f, err := d.crashMem.OpenReadWrite(name, c, opts...)
 	return d.wrap(name, f, err)
 }
 
 func (d *badDisk) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	f, err := d.MemFS.ReuseForWrite(oldname, newname, c)
+	f, err := d.crashMem.ReuseForWrite(oldname, newname, c)
 	if err == nil {
 		// Renamed, but not opened.
 		if err := d.maybe(newname, opReuse); err != nil {
@@ -107,7 +107,7 @@ func (d *badDisk) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory
 }
 
 func (d *badDisk) OpenDir(name string) (vfs.File, error) {
-	f, err := d.MemFS.OpenDir(name)
+	f, err := d.crashMem.OpenDir(name)
 	return d.wrap(name, f, err)
 }
 
@@ -115,7 +115,7 @@ func (d *badDisk) Remove(name string) error {
 	if err := d.maybe(name, opRemove); err != nil {
 		return err
 	}
-	return d.MemFS.Remove(name)
+	return d.crashMem.Remove(name)
 }
 
 func (d *badDisk) Unwrap() vfs.FS { return d.MemFS }

@@ -28,6 +28,7 @@ func TestBucketSuite(t *testing.T) {
 		{"small", func() pebble.Options { return pebble.Options{FS: vfs.NewMem(), Heads: 2, MaxInFlight: 2}.Small() }},
 	} {
 		t.Run(options.name, func(t *testing.T) {
+			t.Parallel()
 			o, base := options.make(), t.TempDir()
 			persisttest.RunBucket(t, func(tb testing.TB, name string, bucket object.Bucket) persisttest.Store {
 				o.Bucket = bucket

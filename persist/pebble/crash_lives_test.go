@@ -35,7 +35,7 @@ func lifeKey(writer int) persist.Key {
 // lifeCrasher lets documents live on a store whose file system remembers what was
 // synced, and cuts the power of store and bucket at one moment.
 type lifeCrasher struct {
-	fs      *vfs.MemFS
+	fs      *crashMem
 	bucket  *objecttest.Memory // nil: everything is in the store
 	options pebble.Options
 	rng     *rand.Rand
@@ -49,7 +49,7 @@ type lifeCrasher struct {
 
 // lifeCrash is what a power cut leaves.
 type lifeCrash struct {
-	fs      *vfs.MemFS
+	fs      *crashMem
 	bucket  *objecttest.Memory
 	acked   map[persist.Key]int
 	percent int
@@ -75,7 +75,7 @@ func (p powered) Delete(ctx context.Context, names []string) error {
 
 func newLifeCrasher(seed uint64, bucket bool, o pebble.Options) *lifeCrasher {
 	c := &lifeCrasher{
-		fs: vfs.NewCrashableMem(), options: o, rng: rand.New(rand.NewPCG(seed, 0)),
+		fs: newCrashMem(), options: o, rng: rand.New(rand.NewPCG(seed, 0)),
 		acked: make(map[persist.Key]int), steps: make(chan struct{}),
 	}
 	if bucket {

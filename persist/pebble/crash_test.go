@@ -25,7 +25,7 @@ import (
 // crasher lets writers work on a store whose file system remembers what was
 // synced, and takes copies of it as a power cut at that moment would leave it.
 type crasher struct {
-	fs      *vfs.MemFS
+	fs      *crashMem
 	options pebble.Options
 	rng     *rand.Rand // of the copies
 
@@ -40,7 +40,7 @@ type crasher struct {
 
 // crash is what one power cut leaves, and what had been acknowledged before it.
 type crash struct {
-	fs         *vfs.MemFS
+	fs         *crashMem
 	acked      map[persist.Key]int
 	ackedRooms map[int]int
 	percent    int // of what was not synced and survived
@@ -285,7 +285,7 @@ func goesOn(ctx context.Context, s *pebble.Store, k persist.Key) error {
 
 func newCrasher(seed uint64, o pebble.Options) *crasher {
 	c := &crasher{
-		fs:       vfs.NewCrashableMem(),
+		fs:       newCrashMem(),
 		rng:      rand.New(rand.NewPCG(seed, 0)),
 		acked:    make(map[persist.Key]int),
 		progress: make(chan struct{}),
@@ -303,7 +303,7 @@ func newCrasher(seed uint64, o pebble.Options) *crasher {
 func TestPowerCut(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	for round := range uint64(3) {
+	for round := range uint64(roundsOf(3, 2)) {
 		c := newCrasher(seed+round, pebble.Options{Heads: 7}.Small())
 		crashes := c.run(t, 10)
 		// A second life on what a cut left, and cuts in that.
@@ -335,7 +335,7 @@ func TestPowerCutFindsLoss(t *testing.T) {
 // in it.
 func TestPowerCutKeepsNewDirectories(t *testing.T) {
 	const dir = "some/new/place"
-	fs := vfs.NewCrashableMem()
+	fs := newCrashMem()
 	s := mustOpen(t, dir, pebble.Options{FS: fs})
 	mustAppend(t, s, notes, 0, "a")
 	cut := fs.CrashClone(vfs.CrashCloneCfg{})
@@ -349,9 +349,9 @@ func TestPowerCutKeepsNewDirectories(t *testing.T) {
 // of many pieces takes on the disk: the document loads, and no piece is left
 // behind.
 func TestInterruptedCompaction(t *testing.T) {
-	fs := vfs.NewCrashableMem()
+	fs := newCrashMem()
 	var mu sync.Mutex
-	var states []*vfs.MemFS
+	var states []*crashMem
 	cutting := false
 	o := pebble.Options{FS: errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		mu.Lock()

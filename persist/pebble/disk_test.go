@@ -53,7 +53,7 @@ func TestDiskTrouble(t *testing.T) {
 			s := mustOpen(t, "db", quick(disk))
 			counts := make(map[persist.Key]int)
 			rng := rand.New(rand.NewPCG(1, 2))
-			for range 3 {
+			for range roundsOf(3, 2) {
 				load(t, s, counts, rng, 150) // past memtables, logs and manifests
 				disk.fail(syscall.ENOSPC, c.only)
 				suffer(t, s, disk, counts, rng)

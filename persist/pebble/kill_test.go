@@ -22,7 +22,7 @@ func TestKill(t *testing.T) {
 	}
 	dir := t.TempDir()
 	stored, rooms := make(map[persist.Key]int), make(map[int]int)
-	for range 5 {
+	for range roundsOf(5, 3) {
 		killWriter(t, dir, stored, rooms, 1+rand.IntN(300))
 		s := mustOpen(t, dir, pebble.Options{}.Small())
 		for writer := range roomWriters {

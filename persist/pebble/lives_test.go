@@ -265,7 +265,7 @@ func checkLives(ctx context.Context, s *pebble.Store, acked map[persist.Key]int,
 // cutAtEveryWrite returns what power cuts leave of fs at each write to the disk
 // that happens while fn runs on it: without anything that was not synced, and with
 // all of it.
-func cutAtEveryWrite(t *testing.T, fs *vfs.MemFS, o pebble.Options, fn func(pebble.Options)) (cuts []*vfs.MemFS) {
+func cutAtEveryWrite(t *testing.T, fs *crashMem, o pebble.Options, fn func(pebble.Options)) (cuts []*crashMem) {
 	var mu sync.Mutex
 	o.FS = errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		mu.Lock()
@@ -296,7 +296,7 @@ func cloneBucket(tb testing.TB, m *objecttest.Memory) *objecttest.Memory {
 
 // cutLife is one power cut during a life.
 type cutLife struct {
-	fs     *vfs.MemFS
+	fs     *crashMem
 	bucket *objecttest.Memory
 	acked  int
 }
@@ -311,7 +311,7 @@ func TestInterruptedLives(t *testing.T) {
 }
 
 func interruptLife(t *testing.T, bucket bool) {
-	fs := vfs.NewCrashableMem()
+	fs := newCrashMem()
 	memory := new(objecttest.Memory)
 	var mu sync.Mutex
 	var cuts []cutLife

@@ -114,9 +114,17 @@ func hopeless(err error) bool {
 	return errors.Is(err, os.ErrClosed) || errors.Is(err, os.ErrInvalid)
 }
 
-// Create is vfs.FS's.
+// Create is vfs.FS's. Before a marker, which names another file, the directory is
+// synced: the engine does that once behind both, which leaves it to the file system
+// whether a power cut before then keeps the marker without the manifest it names,
+// and such a store does not open.
 func (p *patientFS) Create(name string, c vfs.DiskWriteCategory) (f vfs.File, err error) {
 	r := p.role(name)
+	if r == roleManifest && strings.HasPrefix(p.PathBase(name), "marker.") {
+		if err := p.do(r, p.syncDir); err != nil {
+			return nil, err
+		}
+	}
 	err = p.do(r, func() error {
 		f, err = p.FS.Create(name, c)
 		return err
@@ -159,6 +167,14 @@ func (p *patientFS) OpenDir(name string) (f vfs.File, err error) {
 		return err
 	})
 	return p.wrap(name, r, f, err)
+}
+
+func (p *patientFS) syncDir() error {
+	d, err := p.FS.OpenDir(p.dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // Unwrap is vfs.FS's.

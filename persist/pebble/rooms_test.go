@@ -347,7 +347,7 @@ func TestRoomsOnABadDisk(t *testing.T) {
 		require.Eventually(t, func() bool {
 			return s.ChangeRooms(t.Context(), roomChanges(0, version)) == nil
 		}, 20*time.Second, time.Millisecond)
-		for _, fs := range []*vfs.MemFS{crashed, disk.CrashClone(vfs.CrashCloneCfg{})} {
+		for _, fs := range []*crashMem{crashed, disk.CrashClone(vfs.CrashCloneCfg{})} {
 			left := mustOpen(t, "db", pebble.Options{FS: fs}.Small())
 			v, err := checkRooms(t.Context(), left, 0, version-1)
 			require.NoError(t, err, "round %d", round)

@@ -39,6 +39,7 @@ func TestSuite(t *testing.T) {
 		{"disk", func() pebble.Options { return pebble.Options{} }},
 	} {
 		t.Run(options.name, func(t *testing.T) {
+			t.Parallel()
 			o, base := options.make(), t.TempDir()
 			open := func(tb testing.TB, name string) persisttest.Store {
 				return mustOpen(tb, filepath.Join(base, name), o)

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/yserverd/yserverd/persist"
@@ -56,7 +55,7 @@ func TestOldFolderOpens(t *testing.T) {
 
 // TestUpgradeInterrupted cuts the power during an upgrade: the next one does it.
 func TestUpgradeInterrupted(t *testing.T) {
-	fs := vfs.NewCrashableMem()
+	fs := newCrashMem()
 	s := mustOpen(t, "db", pebble.Options{FS: fs})
 	for _, k := range []persist.Key{notes, sound, gone} {
 		mustAppend(t, s, k, 0, "x")
