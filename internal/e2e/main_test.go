@@ -11,5 +11,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(pgtest.Main(s3test.Main(servertest.Main(m))))
+	goleak.VerifyTestMain(pgtest.Main(s3test.Main(servertest.Main(m))),
+		// A link of toxiproxy that ends while a toxic is taken away leaves these behind.
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"))
 }
