@@ -14,8 +14,9 @@ import (
 // function so that its plan stays in the server's session, which needs nothing of the client's.
 //
 // Arguments: of each document party, room, epoch, after, number of updates and their bytes; of each update the place of
-// its document from 1 on, number in that document from 1 on, bytes, sum.
-const appendSQL = `SELECT n, seq, quarantine_row, quarantine_reason, verdict FROM yserverd.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+// its document from 1 on, number in that document from 1 on, bytes, sum; the places of documents that reach the end of a page,
+// the size of pages, and from how many updates on a log has them.
+const appendSQL = `SELECT n, seq, quarantine_row, quarantine_reason, verdict FROM yserverd.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
 
 // What the function says of a document; the numbers are stored in it.
 const (
@@ -139,18 +140,22 @@ func (a *appending) arguments(round []int) []any {
 	epochs, afters, rows, bytes := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	places, numbers := make([]int64, 0, updates), make([]int64, 0, updates)
 	data, sums := make([][]byte, 0, updates), make([]int32, 0, updates)
+	ends, page := []int64{}, a.s.page
 	for at, i := range round {
 		item := &a.items[i]
 		parties[at], rooms[at] = []byte(item.Key.Party), []byte(item.Key.Room)
 		epochs[at], afters[at] = signed(item.Epoch), signed(item.After)
 		rows[at], bytes[at] = int64(len(item.Updates)), updatesBytes(item.Updates)
+		if end := item.After + uint64(len(item.Updates)); end/page != item.After/page {
+			ends = append(ends, int64(at+1))
+		}
 		for j, u := range item.Updates {
 			places, numbers = append(places, int64(at+1)), append(numbers, int64(j+1))
 			sums = append(sums, a.summer.update(item.Key, item.After+uint64(j)+1, u))
 			data = append(data, solid(u))
 		}
 	}
-	return []any{parties, rooms, epochs, afters, rows, bytes, places, numbers, data, sums}
+	return []any{parties, rooms, epochs, afters, rows, bytes, places, numbers, data, sums, ends, int32(page), signed(a.s.longLog)}
 }
 
 // read turns the verdicts into results.

@@ -12,6 +12,9 @@ import (
 // lockSQL locks the row of a document for a batch whose statements must see what those have done who were faster.
 const lockSQL = `SELECT id FROM yserverd.documents WHERE party = $1 AND room = $2 FOR NO KEY UPDATE`
 
+// unpackSQL makes rows again of a page that the snapshot would cut.
+const unpackSQL = `SELECT yserverd.unpack(id, $3) FROM yserverd.documents WHERE party = $1 AND room = $2 AND snapshot_seq < $3`
+
 // compactSQL switches to a snapshot, unless the row does not agree, and returns the row as it was. Arguments: party, room,
 // epoch, up to, size of the state, its bytes (NULL: they are in an object), sum, object (NULL: there is none).
 const compactSQL = `
@@ -22,7 +25,7 @@ WITH d AS MATERIALIZED (
 	WHERE quarantined_at IS NULL AND deleted_at IS NULL AND epoch = $3 AND snapshot_seq < $4 AND $4 <= seq
 ), dropped AS (
 	DELETE FROM yserverd.updates u USING fit WHERE u.document_id = fit.id AND u.seq <= $4
-	RETURNING octet_length(u.data)::bigint AS bytes
+	RETURNING octet_length(u.data)::bigint - CASE WHEN u.rows > 1 THEN 8 * u.rows ELSE 0 END AS bytes
 ), snapshot AS (
 	INSERT INTO yserverd.snapshots (document_id, data) SELECT id, $6::bytea FROM fit WHERE $6::bytea IS NOT NULL
 	ON CONFLICT (document_id) DO UPDATE SET data = excluded.data
@@ -84,6 +87,7 @@ func (s *Store) compact(ctx context.Context, k persist.Key, epoch persist.Epoch,
 	err = s.run(ctx, func(ctx context.Context) error {
 		b := &pgx.Batch{}
 		b.Queue(lockSQL, party, room)
+		b.Queue(unpackSQL, party, room, signed(upTo))
 		b.Queue(compactSQL, party, room, signed(epoch), signed(upTo), int64(len(snapshot)), p.data, p.sum, p.object).Query(a.read)
 		return s.send(ctx, b)
 	})

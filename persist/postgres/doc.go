@@ -20,7 +20,7 @@
 //
 //	store         the identity of the store
 //	documents     one row for each document: its numbers, marks, and where its snapshot is
-//	updates       the rows of the log
+//	updates       the rows of the log; those of a long one become pages of many updates while it grows
 //	snapshots     the snapshots that are not in a bucket
 //	dead_clients  the client ids of former epochs
 //	versions      versions, with their states where those are not in a bucket

@@ -16,14 +16,14 @@ WITH d AS MATERIALIZED (
 	SELECT *, deleted_at IS NULL AND quarantined_at IS NULL AS readable
 	FROM yserverd.documents WHERE party = $1 AND room = $2
 )
-SELECT d.snapshot_seq, s.data, 0,
+SELECT d.snapshot_seq, s.data, 0, 0,
 	ARRAY[d.id, d.seq, d.epoch, d.first_seq, d.snapshot_bytes, (d.deleted_at IS NOT NULL)::int, (d.quarantined_at IS NOT NULL)::int, d.quarantine_row],
 	ARRAY[d.snapshot_sum, convert_to(d.snapshot_object, 'UTF8'), d.quarantine_reason],
 	c.clients
 FROM d LEFT JOIN yserverd.snapshots s ON s.document_id = d.id AND d.readable
 	LEFT JOIN yserverd.dead_clients c ON c.document_id = d.id AND d.readable
 UNION ALL
-SELECT u.seq, u.data, u.sum, NULL, NULL, NULL
+SELECT u.seq, u.data, u.sum, u.rows, NULL, NULL, NULL
 FROM d JOIN yserverd.updates u ON u.document_id = d.id AND u.seq > d.snapshot_seq AND d.readable`
 
 // head is what a row of documents says.
@@ -124,22 +124,23 @@ func (l *loading) query(ctx context.Context, s *Store) error {
 		return err
 	}
 	var seq int64
-	var sum int32
+	var sum, packed int32
 	var numbers []int64
 	var texts [][]byte
 	var dead []int64
-	_, err = pgx.ForEachRow(rows, []any{&seq, &l.tail.arena, &sum, &numbers, &texts, &dead}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&seq, &l.tail.arena, &sum, &packed, &numbers, &texts, &dead}, func() error {
 		if numbers == nil {
-			l.tail.add(uint64(seq), sum)
+			l.tail.add(uint64(seq), sum, packed)
 			return nil
 		}
-		l.found = true
+		l.found, l.tail.after = true, uint64(seq)
 		l.snapshot, l.dead = l.tail.arena.take(), dead
 		l.head = head{
 			id: numbers[0], seq: uint64(numbers[1]), epoch: uint64(numbers[2]), first: uint64(numbers[3]), snapshotBytes: numbers[4],
 			deleted: numbers[5] != 0, quarantined: numbers[6] != 0, row: uint64(numbers[7]),
 			snapshotSeq: uint64(seq), snapshotSum: texts[0], snapshotObject: string(texts[1]), reason: string(texts[2]),
 		}
+		l.tail.expect(l.head.seq - min(l.head.seq, l.head.snapshotSeq))
 		return nil
 	})
 	return err
@@ -193,7 +194,7 @@ SELECT seq, snapshot_seq, deleted_at IS NOT NULL, quarantined_at IS NOT NULL, qu
 FROM yserverd.documents WHERE party = $1 AND room = $2 FOR SHARE`
 
 const afterRowsSQL = `
-SELECT u.seq, u.data, u.sum
+SELECT u.seq, u.data, u.sum, u.rows
 FROM yserverd.documents d JOIN yserverd.updates u ON u.document_id = d.id AND u.seq > $3
 WHERE d.party = $1 AND d.room = $2 AND d.snapshot_seq <= $3 AND d.deleted_at IS NULL AND d.quarantined_at IS NULL`
 
@@ -214,7 +215,7 @@ func (s *Store) loadAfter(ctx context.Context, k persist.Key, after persist.Seq)
 	var seq, snapshotSeq, row int64
 	var h head
 	var reason []byte
-	t := tail{key: k}
+	t := tail{key: k, after: after}
 	b := &pgx.Batch{}
 	b.Queue(afterHeadSQL, []byte(k.Party), []byte(k.Room)).Query(func(rows pgx.Rows) error {
 		_, err := one(rows, nil, &seq, &snapshotSeq, &h.deleted, &h.quarantined, &row, &reason)

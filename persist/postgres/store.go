@@ -29,6 +29,8 @@ type Store struct {
 	place string
 	uuid  string
 
+	page, longLog uint64 // how many updates of a long log make a page, and how many make a long log
+
 	counters counters
 	trouble  trouble
 	orphans  orphanCursor
@@ -49,7 +51,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("postgres store: %w", err)
 	}
-	s := &Store{opts: opts, log: opts.Logger, place: place(config.ConnConfig)}
+	s := &Store{opts: opts, log: opts.Logger, page: pageRows, longLog: longLogRows, place: place(config.ConnConfig)}
 	if err := s.open(ctx, config); err != nil {
 		return nil, fmt.Errorf("open document store %q: %w", s.place, s.contractual(ctx, err))
 	}

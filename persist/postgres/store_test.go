@@ -50,7 +50,9 @@ func (d databases) url(tb testing.TB, name string) string {
 func TestSuite(t *testing.T) {
 	urls := databases{}
 	persisttest.Run(t, func(tb testing.TB, name string) persisttest.Store {
-		return mustOpen(tb, postgres.Options{URL: urls.url(tb, name)})
+		s := mustOpen(tb, postgres.Options{URL: urls.url(tb, name)})
+		s.SetPage(2, 4) // so that logs are made of pages, and snapshots cut them
+		return s
 	})
 }
 

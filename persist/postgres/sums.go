@@ -33,7 +33,11 @@ func appendLabel(dst []byte, what byte, k persist.Key, n uint64, name string) []
 }
 
 // summer makes CRCs without allocating for each.
-type summer struct{ label []byte }
+type summer struct {
+	label []byte
+	rows  persist.Key // whose rows' label begins with what log is of; the zero key: none's
+	log   uint32
+}
 
 func (s *summer) crc(what byte, k persist.Key, n uint64, name string, data []byte) int32 {
 	s.label = appendLabel(s.label[:0], what, k, n, name)
@@ -42,7 +46,12 @@ func (s *summer) crc(what byte, k persist.Key, n uint64, name string, data []byt
 
 // update is the sum of a row of a log.
 func (s *summer) update(k persist.Key, seq persist.Seq, data []byte) int32 {
-	return s.crc(sumUpdate, k, seq, "", data)
+	if s.rows != k || k == (persist.Key{}) {
+		s.label = appendLabel(s.label[:0], sumUpdate, k, 0, "")
+		s.rows, s.log = k, crc32.Checksum(s.label[:len(s.label)-8], castagnoli)
+	}
+	s.label = binary.BigEndian.AppendUint64(s.label[:0], seq)
+	return int32(crc32.Update(crc32.Update(s.log, castagnoli, s.label), castagnoli, data))
 }
 
 // value is the sum of a value of a room.
