@@ -308,7 +308,7 @@ func (b *binder) probe(ctx context.Context, db Querier) error {
 	for _, p := range b.probes {
 		rows, err := db.Query(ctx, p.sql(), p.literal)
 		if err == nil {
-			_, err = pgx.ForEachRow(rows, nil, func() error { return nil })
+			_, err = pgx.ForEachRow(rows, []any{nil}, func() error { return nil })
 		}
 		var said *pgconn.PgError
 		switch {
