@@ -96,6 +96,8 @@ type wire struct {
 	in   chan []byte
 	text chan string
 	end  chan error
+
+	reason string // of the close
 }
 
 // dial connects and starts to read.
@@ -186,6 +188,7 @@ func (w *wire) expectClose(code int) {
 			err := <-w.end
 			require.ErrorAs(w.t, err, &ce)
 			require.Equal(w.t, code, ce.Code, ce.Text)
+			w.reason = ce.Text
 			return
 		case <-deadline:
 			w.t.Fatal("connection was not closed")
