@@ -35,8 +35,8 @@ func devConfig(listen, data string) *config.Config {
 	cfg := config.Default()
 	cfg.Listen, cfg.DataDir = listen, data
 	document, message := config.DefaultRoom(), config.DefaultRoom()
-	document.Party, document.Type, document.Access, document.YWebSocket.Path = devParty, config.TypeDocument, "public", "/"
-	message.Party, message.Type, message.Access = devLobby, config.TypeMessage, "public"
+	document.Party, document.Type, document.Access, document.YWebSocket.Path = devParty, config.TypeDocument, config.PublicAccess(), "/"
+	message.Party, message.Type, message.Access = devLobby, config.TypeMessage, config.PublicAccess()
 	cfg.Rooms[devParty], cfg.Rooms[devLobby] = document, message
 	return cfg
 }

@@ -47,7 +47,7 @@ func TestNewParty(t *testing.T) {
 		Limits:    config.Limits{MessagesPerSecond: 3},
 	}
 	room := &config.Room{
-		Party: "p", Type: "document", Access: "public", CORS: true, YWebSocket: config.YWebSocket{Path: "/y"}, Durability: "committed",
+		Party: "p", Type: "document", Access: config.PublicAccess(), CORS: true, YWebSocket: config.YWebSocket{Path: "/y"}, Durability: "committed",
 		Webhook: config.Webhook{URL: "u", Secret: "s", Events: []string{"save"}, MaxBody: 22}, RequireEpoch: true,
 		GC: false, Save: config.Save{Wait: 4, MaxWait: 5}, AwarenessInterval: 6, PingInterval: 7,
 		Idle: config.Idle{UnloadAfter: 8, HibernateAfter: 18},

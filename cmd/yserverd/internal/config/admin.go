@@ -22,9 +22,9 @@ func (a *Admin) Mounted() bool { return a.Enabled && len(a.Tokens) > 0 }
 // AdminToken is one bearer token of the admin API, of which only the digest is known. In the file it is the digest
 // alone, or a mapping.
 type AdminToken struct {
-	Name   string   // for the audit log: unique; one that the file does not name is "token-<n>", from 1
+	Name   string            // for the audit log: unique; one that the file does not name is "token-<n>", from 1
 	SHA256 [sha256.Size]byte // of the token's bytes
-	Write  bool     // false: it may only read
+	Write  bool              // false: it may only read
 }
 
 // wantDigest says how to make a digest. It repeats nothing of what stands there: that may be the secret itself.

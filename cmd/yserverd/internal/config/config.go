@@ -36,9 +36,15 @@ type Config struct {
 	Snapshots       Snapshots        `koanf:"snapshots"`
 	Delete          Delete           `koanf:"delete"`
 	Rooms           map[string]*Room `koanf:"rooms"` // by binding name
+	Auth            Auth             `koanf:"auth"`
+	Database        Database         `koanf:"database"`
+	Resources       Resources        `koanf:"resources"`
+	Relationships   Relationships    `koanf:"relationships"`
 	Admin           Admin            `koanf:"admin"`
 	Limits          Limits           `koanf:"limits"`
 	Log             Log              `koanf:"log"`
+
+	places places // of its keys
 
 	// Warnings are what deserves a look and stops nothing. No key of its own.
 	Warnings []Problem
@@ -94,7 +100,9 @@ type Room struct {
 	Party string // the party's name, made from the binding; no key of its own
 
 	Type              string        `koanf:"type"` // TypeDocument or TypeMessage
-	Access            string        `koanf:"access"`
+	Access            Access        `koanf:"access"`
+	Write             Write         `koanf:"write"`
+	Ticket            Ticket        `koanf:"ticket"`
 	CORS              bool          `koanf:"cors"`
 	YWebSocket        YWebSocket    `koanf:"y_websocket" only:"document"`
 	Durability        string        `koanf:"durability" only:"document"` // echo or committed
@@ -171,6 +179,10 @@ type Limits struct {
 	Rooms             int  `koanf:"rooms"`
 	DocumentBytes     Size `koanf:"document_bytes"`
 	MessagesPerSecond int  `koanf:"messages_per_second"` // of one connection; 0 is no limit
+
+	AuthFailuresPerMinute  int           `koanf:"auth_failures_per_minute"` // of one address; 0 is no limit
+	UpgradesPerSecond      int           `koanf:"upgrades_per_second"`      // of all; 0 is no limit
+	UnauthenticatedTimeout time.Duration `koanf:"unauthenticated_timeout"`  // for the headers of a request
 }
 
 // Log says what is logged and how.
@@ -194,17 +206,20 @@ func Default() *Config {
 		},
 		Delete: Delete{Retention: 720 * time.Hour},
 		Rooms:  map[string]*Room{},
+		Auth:   defaultAuth(),
 		Admin:  Admin{Enabled: true, Path: "/admin"},
 		Limits: Limits{
 			InboundBytes: 512 << 20, Connections: 100_000, Rooms: 100_000, DocumentBytes: 4 << 30,
+			AuthFailuresPerMinute: 120, UnauthenticatedTimeout: 10 * time.Second,
 		},
 		Log: Log{Level: slog.LevelInfo, Format: "text"},
 	}
 }
 
-// DefaultRoom returns a room whose entry is empty. It lacks a type and an access, so it is not a valid one.
+// DefaultRoom returns a room whose entry is empty. It lacks a type, so it is not a valid one.
 func DefaultRoom() *Room {
 	return &Room{
+		Write:             Write{Presence: "all"},
 		CORS:              true,
 		Durability:        "echo",
 		GC:                true,
@@ -227,9 +242,7 @@ func DefaultRoom() *Room {
 // later are the keys of the format that this version does not act on. "*" stands for any binding. A key below one of
 // them is not looked at.
 var later = []string{
-	"auth", "database", "resources", "broadcast", "metrics", "otel",
-	"limits.auth_failures_per_minute", "limits.upgrades_per_second", "limits.unauthenticated_timeout",
-	"rooms.*.write", "rooms.*.ticket",
+	"broadcast", "metrics", "otel",
 }
 
 // reserved are the first path segments that the server keeps for itself, some of them for versions to come. That of

@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/yserverd/yserverd/cmd/yserverd/internal/config"
+	"github.com/yserverd/yserverd/gate"
 )
 
 // minimal is the shortest valid file.
@@ -27,7 +28,8 @@ var noAdmin = config.Problem{
 }
 
 func parse(text string, environ ...string) (*config.Config, error) {
-	return config.Parse("y.yaml", []byte(text), config.Options{Environ: environ, PartyName: lower})
+	c, err := config.Parse("y.yaml", []byte(text), config.Options{Environ: environ, PartyName: lower})
+	return config.Forget(c), err
 }
 
 // lower stands in for the rule of party names, which is package main's to give.
@@ -38,7 +40,7 @@ func TestMinimal(t *testing.T) {
 	require.NoError(t, err)
 	want := config.Default()
 	room := config.DefaultRoom()
-	room.Type, room.Access, room.Party = "document", "public", "main"
+	room.Type, room.Access, room.Party = "document", config.PublicAccess(), "main"
 	want.Rooms["MAIN"] = room
 	want.Warnings = []config.Problem{noAdmin}
 	require.Equal(t, want, c)
@@ -74,6 +76,8 @@ rooms:
     save: {wait: 1s, max_wait: 1s}
     webhook: {url: "https://app.example/hook", secret: 0123456789abcdef0123456789abcdef-, events: [save], max_body: 0}
     require_epoch: true
+    write: {roles: [editor], presence: writers}
+    ticket: true
     awareness_interval: 0
     ping_interval: 10s
     idle: {unload_after: 1ms, hibernate_after: 2ms}
@@ -100,7 +104,29 @@ rooms:
     ping_interval: 3s
     idle: {unload_after: 4ms, hibernate_after: 5ms}
     limits: {message: 6, nesting: 7, peers: 8, peer_queue: 9, messages_per_second: 10}
-limits: {inbound_bytes: 1MiB, connections: 1, connections_per_ip: 2, rooms: 3, document_bytes: 1TiB, messages_per_second: 4}
+limits: {inbound_bytes: 1MiB, connections: 1, connections_per_ip: 2, rooms: 3, document_bytes: 1TiB, messages_per_second: 4,
+         auth_failures_per_minute: 0, upgrades_per_second: 5, unauthenticated_timeout: 6s}
+auth:
+  secret: 0123456789abcdef0123456789abcdef
+  jwt:
+    algorithms: [RS256, HS256]
+    jwks_url: https://login.example/keys
+    issuer: https://login.example
+    audience: documents
+    leeway: 1s
+    claims: {user: uid, org: tenant, roles: groups, name: nickname, user_role: level}
+  session: {enabled: true, cookie: sid, table: app.session, membership_table: members, user_table: users, columns: {session.userId: user_id}}
+  api_keys:
+    header: x-key
+    query: [k]
+    table: keys
+    columns: {key: hash}
+    static: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, user: svc, org: o1, roles: [admin, member], name: CI}]
+  pinned_org: o1
+  role_hierarchy: [member, admin]
+  recheck: 0
+  refresh_grace: 1s
+database: {url: "postgres://u@h/app"}
 admin:
   path: /ops/
   listen: 127.0.0.1:9999
@@ -111,26 +137,27 @@ log: {level: debug, format: json}
 `)
 	require.NoError(t, err)
 	document, message, other := config.DefaultRoom(), config.DefaultRoom(), config.DefaultRoom()
-	document.Party, document.Type, document.Access, document.CORS = "document-room", "document", "public", false
+	document.Party, document.Type, document.Access, document.CORS = "document-room", "document", config.PublicAccess(), false
 	document.YWebSocket.Path, document.Durability, document.GC = "/yjs", "committed", false
 	document.Save, document.AwarenessInterval = config.Save{Wait: time.Second, MaxWait: time.Second}, 0
 	document.Webhook, document.RequireEpoch = config.Webhook{
 		URL: "https://app.example/hook", Secret: "0123456789abcdef0123456789abcdef-", Events: []string{"save"},
 	}, true
 	document.PingInterval = 10 * time.Second
+	document.Write, document.Ticket = config.Write{Roles: []string{"editor"}, Presence: "writers"}, config.Ticket(gate.TicketsToo)
 	document.Idle = config.Idle{UnloadAfter: time.Millisecond, HibernateAfter: 2 * time.Millisecond}
 	document.Limits = config.RoomLimits{
 		Message: 1 << 20, Document: 2 << 20, Pending: 3 << 10, Nesting: 4, Peers: 5, PeerQueue: 6, Awareness: 7,
 		AwarenessIDs: 8, AwarenessRoom: 9 << 30, MessagesPerSecond: 10,
 	}
-	message.Party, message.Type, message.Access, message.CORS = "interview-room", "message", "public", false
+	message.Party, message.Type, message.Access, message.CORS = "interview-room", "message", config.PublicAccess(), false
 	message.Presence, message.Relay = false, "none"
 	message.State, message.History = config.State{MaxBytes: 1 << 10}, config.History{MaxBytes: 2 << 10}
 	message.PingInterval = 3 * time.Second
 	message.Idle = config.Idle{UnloadAfter: 4 * time.Millisecond, HibernateAfter: 5 * time.Millisecond}
 	message.Limits.Message, message.Limits.Nesting, message.Limits.Peers = 6, 7, 8
 	message.Limits.PeerQueue, message.Limits.MessagesPerSecond = 9, 10
-	other.Type, other.Access, other.Party, other.YWebSocket.Path = "document", "public", "other", "/"
+	other.Type, other.Access, other.Party, other.YWebSocket.Path = "document", config.PublicAccess(), "other", "/"
 	require.Equal(t, &config.Config{
 		Listen: "[::1]:4321", PublicURL: "https://docs.example/yjs", Prefixes: []string{"api/rooms", "parties"},
 		AllowedOrigins: []string{"https://app.example", "*"},
@@ -149,8 +176,33 @@ log: {level: debug, format: json}
 		Rooms:  map[string]*config.Room{"DOCUMENT_ROOM": document, "Other": other, "INTERVIEW_ROOM": message},
 		Limits: config.Limits{
 			InboundBytes: 1 << 20, Connections: 1, ConnectionsPerIP: 2, Rooms: 3, DocumentBytes: 1 << 40, MessagesPerSecond: 4,
+			UpgradesPerSecond: 5, UnauthenticatedTimeout: 6 * time.Second,
 		},
 		Log: config.Log{Level: slog.LevelDebug, Format: "json"},
+		Auth: config.Auth{
+			Secret: "0123456789abcdef0123456789abcdef",
+			JWT: config.JWT{
+				Algorithms: []string{"RS256", "HS256"}, JWKSURL: "https://login.example/keys", Issuer: "https://login.example",
+				Audience: "documents", Leeway: time.Second,
+				Claims: config.Claims{User: "uid", Org: "tenant", Roles: "groups", Name: "nickname", UserRole: "level"},
+			},
+			Session: config.Session{
+				Enabled: true, Cookie: "sid", Table: "app.session", MembershipTable: "members", UserTable: "users",
+				Columns: config.Names{"session.userId": "user_id"},
+				Named: map[string]bool{
+					"enabled": true, "table": true, "membership_table": true, "user_table": true, "columns.session.userId": true,
+				},
+			},
+			APIKeys: config.APIKeys{
+				Header: "x-key", Query: []string{"k"}, Table: "keys", Columns: config.Names{"key": "hash"},
+				Static: []config.StaticKey{{
+					SHA256: sha256.Sum256([]byte("test")), User: "svc", Org: "o1", Roles: []string{"admin", "member"}, Name: "CI",
+				}},
+				Named: map[string]bool{"table": true, "columns.key": true},
+			},
+			PinnedOrg: "o1", RoleHierarchy: []string{"member", "admin"}, RefreshGrace: time.Second,
+		},
+		Database: config.Database{URL: "postgres://u@h/app"},
 		Admin: config.Admin{Enabled: true, Path: "/ops", Listen: "127.0.0.1:9999", Tokens: []config.AdminToken{
 			{Name: "token-1", SHA256: sha256.Sum256([]byte("test")), Write: true},
 			{Name: "ci", SHA256: sha256.Sum256([]byte("foo"))},
@@ -163,30 +215,29 @@ func TestAllAtOnce(t *testing.T) {
 	_, err := parse(`listen: nowhere
 shutdown_timeout: never
 prefixs: [a]
-auth: {secret: x}
+otel: {secret: x}
 rooms:
   MAIN:
     type: massage
+    access: public
     relay: none
-    gc: true
     history: {messages: 3}
     limits: {peers: none, message: 0}
   main: {type: document, access: public}
 log: {format: xml}
-`, "YSERVERD_LIMITS_ROOMS=hunter2", "YSERVERD_DATABASE_URL=hunter2")
+`, "YSERVERD_LIMITS_ROOMS=hunter2", "YSERVERD_METRICS_LISTEN=hunter2")
 	require.EqualError(t, err, `y.yaml:1: listen: want an address and a port such as 127.0.0.1:1234 or :1234
 y.yaml:2: shutdown_timeout: want a duration such as 500ms, 20s or 5m, got "never"
 y.yaml:3: prefixs: unknown key, did you mean prefixes?
-y.yaml:4: auth: known, but not supported by this version
-y.yaml:6: rooms.MAIN.access: until the gate exists every party needs access: public
+y.yaml:4: otel: known, but not supported by this version
 y.yaml:7: rooms.MAIN.type: unknown type, did you mean message?
 y.yaml:10: rooms.MAIN.history.messages: needs relay: json, since other messages have no offset
 y.yaml:11: rooms.MAIN.limits.message: want more than 0
 y.yaml:11: rooms.MAIN.limits.peers: want a whole number, got "none"
 y.yaml:12: rooms.main: is the party main, and so is MAIN: rename one
 y.yaml:13: log.format: want text or json
-YSERVERD_DATABASE_URL: known, but not supported by this version
-YSERVERD_LIMITS_ROOMS: limits.rooms: want a whole number, got something else from the environment`)
+YSERVERD_LIMITS_ROOMS: limits.rooms: want a whole number, got something else from the environment
+YSERVERD_METRICS_LISTEN: known, but not supported by this version`)
 }
 
 func TestEnvironment(t *testing.T) {
@@ -206,7 +257,7 @@ func TestEnvironment(t *testing.T) {
 	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, c.TrustedProxies)
 	require.Equal(t, 3*time.Second, c.ShutdownTimeout)
 	require.Equal(t, config.Size(2048), c.Snapshots.EveryBytes)
-	require.Equal(t, "public", c.Rooms["DOC_ROOM"].Access)
+	require.True(t, c.Rooms["DOC_ROOM"].Access.Public)
 	require.Equal(t, 4, c.Rooms["DOC_ROOM"].Limits.Peers)
 	require.Equal(t, "document", c.Rooms["DOC_ROOM"].Type, "a variable replaces its own key only")
 	require.False(t, c.Rooms["notes"].CORS)
@@ -227,8 +278,11 @@ func TestEnvironmentProblems(t *testing.T) {
 		{"unknown type", minimal, "YSERVERD_ROOMS_MAIN_TYPE=hunter2", "YSERVERD_ROOMS_MAIN_TYPE: rooms.MAIN.type: unknown type: want document or message"},
 		{"a store that is none", minimal, "YSERVERD_STORE_URL=postgres://u:hun/ter2@h/db", "YSERVERD_STORE_URL: store.url: is no URL: in a password everything but letters, digits and -._~ is percent-encoded, / as %2F and @ as %40"},
 		{"half of the keys", "snapshots: {s3: {endpoint: h, bucket: abc}}\n" + minimal, "YSERVERD_SNAPSHOTS_S3_SECRET_KEY=hunter2", "y.yaml:1: snapshots.s3.access_key: is missing: both keys or none (then those of the environment, the machine or the pod)"},
-		{"key of later", minimal, "YSERVERD_AUTH_SECRET=hunter2", "YSERVERD_AUTH_SECRET: known, but not supported by this version"},
-		{"key of later of a room", minimal, "YSERVERD_ROOMS_MAIN_WRITE_ROLES=hunter2", "YSERVERD_ROOMS_MAIN_WRITE_ROLES: known, but not supported by this version"},
+		{"key of later", minimal, "YSERVERD_BROADCAST_PATH=hunter2", "YSERVERD_BROADCAST_PATH: known, but not supported by this version"},
+		{"a short secret", minimal, "YSERVERD_AUTH_SECRET=hunter2", "YSERVERD_AUTH_SECRET: auth.secret: is too short: want at least 32 bytes: head -c 32 /dev/urandom | base64"},
+		{"a database that is none", minimal, "YSERVERD_DATABASE_URL=hunter2", "YSERVERD_DATABASE_URL: database.url: want postgres://user:password@host:port/database, or nothing: then it is store.url"},
+		{"a table without a database", minimal, "YSERVERD_AUTH_SESSION_TABLE=hunter2", "YSERVERD_AUTH_SESSION_TABLE: auth.session.table: there is no database to look in for the table (a value from the environment): set database.url, or leave the table out"},
+		{"a mapping", minimal, "YSERVERD_ROOMS_MAIN_ACCESS=hunter2", "YSERVERD_ROOMS_MAIN_ACCESS: rooms.MAIN.access: want public, {resource: <feature>}, {roomId: {pattern: ...}, resources: {...}}, {roomIdEquals: ctx.userId} or {webhook: {url: ...}}"},
 		{"secret alone", minimal, "YSERVERD_ROOMS_MAIN_WEBHOOK_SECRET=hunter2", "y.yaml:2: rooms.MAIN.webhook.url: is missing, but secret is there: want the URL to be told"},
 		{"two rooms of one name", "rooms:\n  a-b: {type: document, access: public}\n  a_b: {type: document, access: public}", "YSERVERD_ROOMS_A_B_CORS=true", "y.yaml:3: rooms.a_b: is the party a-b, and so is a-b: rename one\nYSERVERD_ROOMS_A_B_CORS: stands for both rooms.a-b.cors and rooms.a_b.cors"},
 	} {
@@ -381,12 +435,21 @@ func TestDocumentation(t *testing.T) {
 	text, _, found = bytes.Cut(text, []byte("```\n"))
 	require.True(t, found)
 
-	c, err := config.Parse("configuration.md", text, config.Options{PartyName: lower})
+	// what names tables, as a file with every key does, takes a database
+	c, err := config.Parse("configuration.md", text, config.Options{
+		Environ: []string{"YSERVERD_DATABASE_URL=postgres://u@h/app"}, PartyName: lower,
+	})
 	require.NoError(t, err)
+	config.Forget(c)
 	want := config.Default()
 	document, message := config.DefaultRoom(), config.DefaultRoom()
-	document.Party, document.Type, document.Access, document.YWebSocket.Path = "document-room", "document", "public", "/yjs"
-	message.Party, message.Type, message.Access = "message-room", "message", "public"
+	document.Party, document.Type, document.Access, document.YWebSocket.Path = "document-room", "document", config.PublicAccess(), "/yjs"
+	message.Party, message.Type, message.Access = "message-room", "message", config.PublicAccess()
+	want.Database.URL = "postgres://u@h/app"
+	want.Auth.Session.Named = map[string]bool{"enabled": true, "table": true, "membership_table": true, "user_table": true}
+	want.Auth.APIKeys.Named = map[string]bool{"table": true}
+	want.Auth.Session.Columns, want.Auth.APIKeys.Columns = config.Names{}, config.Names{}
+	want.Resources, want.Relationships = config.Resources{}, config.Relationships{}
 	want.Rooms["DOCUMENT_ROOM"], want.Rooms["MESSAGE_ROOM"] = document, message
 	c.Warnings = nil
 	require.Equal(t, want, c)
@@ -405,8 +468,9 @@ func TestDocumentation(t *testing.T) {
 // has reports whether a tree of mappings has a path.
 func has(tree any, steps []string) bool {
 	for _, step := range steps {
-		m, ok := tree.(map[string]any)
-		if tree = m[step]; !ok || tree == nil {
+		m, _ := tree.(map[string]any)
+		value, ok := m[step]
+		if tree = value; !ok {
 			return false
 		}
 	}

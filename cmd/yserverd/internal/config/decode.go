@@ -20,18 +20,21 @@ var (
 	durationType = reflect.TypeFor[time.Duration]()
 	sizeType     = reflect.TypeFor[Size]()
 	prefixType   = reflect.TypeFor[netip.Prefix]()
+	decoderType  = reflect.TypeFor[decoder]()
 	levelType    = reflect.TypeFor[slog.Level]()
 )
 
 // secrets are the keys whose values are not repeated in errors.
 var secrets = []string{
 	"store.url", "snapshots.s3.access_key", "snapshots.s3.secret_key", "rooms.*.webhook.url", "rooms.*.webhook.secret",
-	"admin.tokens",
+	"admin.tokens", "database.url", "auth.secret", "auth.api_keys.static", "rooms.*.access.webhook",
 }
 
 // leaves returns the paths of all values that a struct can hold, "*" for any binding.
 func leaves(t reflect.Type, at path) []path {
 	switch {
+	case reflect.PointerTo(t).Implements(decoderType):
+		return []path{at}
 	case t.Kind() == reflect.Pointer:
 		return leaves(t.Elem(), at)
 	case t.Kind() == reflect.Map:
@@ -104,8 +107,6 @@ func (l *loader) object(at path, v any, dst reflect.Value) {
 		step := at.at(key)
 		i, known := fields[key]
 		switch {
-		case known && step.matches([]string{"rooms", "*", "access"}) && kind(v) != "text":
-			l.reject(step, notYet+" in this form: "+onlyPublic)
 		case known:
 			l.value(step, v, dst.Field(i))
 		case step.later():
@@ -114,6 +115,17 @@ func (l *loader) object(at path, v any, dst reflect.Value) {
 			l.unknown(step, append(keysOf(fields), at.laterKeys()...))
 		}
 	}
+}
+
+// mapping returns a value that has to be a mapping. "key:" with nothing behind it is an empty one.
+func (l *loader) mapping(at path, v any) (m map[string]any, ok bool) {
+	if s, isScalar := v.(Scalar); v == nil || isScalar && s.Tag == "!!null" && !s.Foreign {
+		return nil, true
+	}
+	if m, ok = v.(map[string]any); !ok {
+		l.reject(at, "want a mapping, got "+kind(v))
+	}
+	return m, ok
 }
 
 // unknown reports a key that the format does not have.

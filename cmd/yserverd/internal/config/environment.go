@@ -51,6 +51,7 @@ func (l *loader) environmentProvider(bindings []string) *env.Env {
 				return "", nil
 			}
 			l.variables[paths[0].join()] = name
+			l.foreign = append(l.foreign, value)
 			return paths[0].join(), Scalar{Text: value, Foreign: true}
 		},
 	})

@@ -21,6 +21,6 @@ rooms:
 	fmt.Println(err)
 	// Output:
 	// yserverd.yaml:2: shutdown_timeout: want a duration such as 500ms, 20s or 5m, got 20
-	// yserverd.yaml:4: rooms.NOTES.access: until the gate exists every party needs access: public
+	// yserverd.yaml:4: auth.secret: is missing, and NOTES has to know its callers: want at least 32 bytes: head -c 32 /dev/urandom | base64; or access: public, which lets everybody in
 	// YSERVERD_LISTEN: listen: want an address and a port such as 127.0.0.1:1234 or :1234
 }

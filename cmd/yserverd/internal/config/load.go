@@ -33,7 +33,7 @@ func Load(path string, o Options) (*Config, error) {
 func Parse(name string, text []byte, o Options) (*Config, error) {
 	l := &loader{
 		file: name, environ: newEnvironment(o.Environ), partyName: o.PartyName,
-		lines: make(map[string]int), variables: make(map[string]string), undecoded: make(map[string]bool),
+		lines: make(map[string]int), variables: make(map[string]string), undecoded: make(map[string]bool), shorthands: make(map[string]path), aliases: make(map[string]path),
 	}
 	k := koanf.New(delim)
 	if err := k.Load(source(text), (*parser)(l)); err != nil {
@@ -49,6 +49,7 @@ func Parse(name string, text []byte, o Options) (*Config, error) {
 		return nil, l.problems.sorted()
 	}
 	c.Warnings = l.warnings.sorted()
+	c.places = l.place
 	return c, nil
 }
 
@@ -67,11 +68,14 @@ type loader struct {
 	environ   environment
 	partyName func(string) string
 
-	lines     map[string]int    // line of a key, by path
-	variables map[string]string // environment variable that set a key, by path
-	undecoded map[string]bool   // values that could not be used and have their default, by path
-	problems  Errors
-	warnings  Errors
+	lines      map[string]int    // line of a key, by path
+	variables  map[string]string // environment variable that set a key, by path
+	shorthands map[string]path   // where a table stands whose feature has no other, by the path of the table
+	aliases    map[string]path   // where a condition stands that the file has in another form, by the path of its first form
+	foreign    []string          // what came from the environment
+	undecoded  map[string]bool   // values that could not be used and have their default, by path
+	problems   Errors
+	warnings   Errors
 }
 
 // fail reports a mistake at a path, unless what stands there, or around it, could not be used in the first place.

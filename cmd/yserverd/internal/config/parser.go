@@ -217,6 +217,7 @@ func (r *nodeReader) scalar(n *yaml.Node, at path) any {
 	s.Text = reference.ReplaceAllStringFunc(s.Text, func(ref string) string {
 		m := reference.FindStringSubmatch(ref)
 		value, set := r.p.environ[m[1]]
+		r.p.foreign = append(r.p.foreign, value)
 		switch {
 		case value != "" || set && !strings.Contains(ref, ":-"):
 			return value

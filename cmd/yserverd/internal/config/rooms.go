@@ -6,9 +6,6 @@ import (
 	"strconv"
 )
 
-// onlyPublic is said of every room that is not public.
-const onlyPublic = "until the gate exists every party needs access: public"
-
 // maxKept is the most that state.max_bytes and history.max_bytes may be: a room has all of it in memory, the state goes
 // to every newcomer in one frame, and what a store keeps under one key has a bound.
 const maxKept Size = 16 << 20
@@ -23,9 +20,7 @@ func (l *loader) validateRoom(at path, r *Room) {
 	default:
 		l.unknownType(at.at("type"), r.Type)
 	}
-	if r.Access != "public" {
-		l.fail(at.at("access"), onlyPublic)
-	}
+	l.validateGate(at, r)
 	l.positive(at.at("ping_interval"), int64(r.PingInterval))
 	l.positive(at.at("idle").at("unload_after"), int64(r.Idle.UnloadAfter))
 	l.positive(at.at("idle").at("hibernate_after"), int64(r.Idle.HibernateAfter))

@@ -8,11 +8,16 @@ import (
 // CheckStoreURL returns what is wrong with the URL of a store, or "". It repeats nothing of it: it may hold a password,
 // and of one that is no URL nobody knows which part that is.
 func CheckStoreURL(text string) string {
+	return checkPostgresURL(text, "nothing for the embedded store in data_dir")
+}
+
+// checkPostgresURL is CheckStoreURL for any database; without says what an empty text stands for.
+func checkPostgresURL(text, without string) string {
 	if text == "" {
 		return ""
 	}
 	if !strings.HasPrefix(text, "postgres://") && !strings.HasPrefix(text, "postgresql://") {
-		return "want postgres://user:password@host:port/database, or nothing for the embedded store in data_dir"
+		return "want postgres://user:password@host:port/database, or " + without
 	}
 	u, err := url.Parse(text)
 	switch {

@@ -42,6 +42,8 @@ func (l *loader) validate(c *Config) {
 		l.validateRoom(at, room)
 	}
 	l.validateMounts(c, names)
+	l.validateAuth(c)
+	l.validateAccess(c, names)
 }
 
 // validateServer checks the keys that concern the process.
@@ -61,6 +63,7 @@ func (l *loader) validateServer(c *Config) {
 	}
 	l.oneOf(path{"log", "format"}, c.Log.Format, "text", "json")
 	l.positive(path{"shutdown_timeout"}, int64(c.ShutdownTimeout))
+	l.positive(path{"limits", "unauthenticated_timeout"}, int64(c.Limits.UnauthenticatedTimeout))
 	l.positive(path{"limits", "inbound_bytes"}, int64(c.Limits.InboundBytes))
 	l.positive(path{"limits", "connections"}, int64(c.Limits.Connections))
 	l.positive(path{"limits", "rooms"}, int64(c.Limits.Rooms))
