@@ -80,9 +80,9 @@ func newTarget(s targetSpec) (*target, error) {
 
 // query returns the query of a row: its key, as text, and whether the conditions of the rules hold for it.
 func (s *targetSpec) query(info *tableInfo, key source, batch bool) (query, error) {
-	l := &lowering{catalogue: s.catalogue, relations: s.schema.Relationships, batch: batch, base: s.base}
+	l := &lowering{catalogue: s.catalogue, relations: s.schema.Relationships, batch: batch}
 	if batch {
-		l.base++ // the callers' numbers
+		l.base = s.base + 1 // the callers' numbers
 	}
 	column := "t." + quote(s.key)
 	left, right := l.operand(column, info.columns[s.key].kind, key)
