@@ -108,6 +108,9 @@ type ServerLimits struct {
 	Rooms             int   // in memory at once; 100,000
 	DocumentBytes     int64 // documents in memory; 4 GiB
 	InboundBytes      int64 // frames over 1 MiB being received; 512 MiB
+	// Uncommitted bounds what waits for the store. Over it a room for which
+	// something waits is read no further. 1 GiB.
+	Uncommitted int64
 }
 
 func (c Config) withDefaults() Config {
@@ -138,6 +141,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Limits.Rooms, 100_000)
 	setDefault(&c.Limits.DocumentBytes, 4<<30)
 	setDefault(&c.Limits.InboundBytes, 512<<20)
+	setDefault(&c.Limits.Uncommitted, 1<<30)
 	return c
 }
 

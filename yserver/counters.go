@@ -6,6 +6,7 @@ import "sync/atomic"
 type counters struct {
 	documentBytes   atomic.Int64
 	pendingBytes    atomic.Int64
+	pendingUpdates  atomic.Int64 // of documents
 	loads           atomic.Int64
 	loadFailures    atomic.Int64
 	folds           atomic.Int64

@@ -116,6 +116,7 @@ func clockOf(sv []update.ID, client uint64) uint64 {
 func (r *documentRoom) logUpdate(row []byte, from []update.ID) {
 	r.journal.gathering.add(row, from)
 	r.srv.counters.pendingBytes.Add(int64(len(row)))
+	r.srv.counters.pendingUpdates.Add(1)
 }
 
 // append starts an append when there is something and none is under way.
@@ -172,12 +173,13 @@ func (r *documentRoom) committed(c commit) {
 // stored ends the append under way: its generation is committed.
 func (r *documentRoom) stored(seq persist.Seq) {
 	j := &r.journal
-	rows, bytes := len(j.flight.rows), j.flight.bytes
+	rows, bytes, updates := len(j.flight.rows), j.flight.bytes, j.flight.updates
 	j.seq = seq
 	j.committed = j.gen - 1
 	j.inFlight, j.retry, j.conflicts = false, 0, 0
 	j.flight = entries{}
 	r.srv.counters.pendingBytes.Add(-bytes)
+	r.srv.counters.pendingUpdates.Add(-updates)
 	r.releaseWaiting()
 	j.notify()
 	r.saver.committed(r)
@@ -303,6 +305,7 @@ func (r *documentRoom) isOurs(rows []persist.Update) bool {
 // forgetLog drops what was not committed, for a document that is no more.
 func (r *documentRoom) forgetLog() {
 	r.srv.counters.pendingBytes.Add(-r.journal.bytes())
+	r.srv.counters.pendingUpdates.Add(-r.journal.gathering.updates - r.journal.flight.updates)
 	r.journal.gathering, r.journal.flight, r.journal.inFlight = entries{}, entries{}, false
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -689,4 +690,36 @@ func TestARoomThatCannotStoreCountsWhatSmallUpdatesTake(t *testing.T) {
 	for !bytes.Equal(a.next(), []byte{102}) {
 	}
 	holds(t, k.stored("r"), 1, n)
+}
+
+// All rooms together are bounded too. One that has nothing waiting may accept one
+// message more.
+func TestRoomsThatCannotStoreStopReadingTogether(t *testing.T) {
+	store := newGatedStore()
+	k := start(t, withStore(store), func(c *yserver.Config, _ *yserver.Party) { c.Limits.Uncommitted = 20_000 })
+	const rooms, each, n = 5, 1000, 40
+	var peers []*wire
+	for i := range rooms {
+		p, _ := k.join("/parties/main/r" + strconv.Itoa(i))
+		peers = append(peers, p)
+	}
+	release := store.hold()
+	defer release()
+	text := string(bytes.Repeat([]byte("x"), each))
+	for i := range uint64(n) {
+		for _, p := range peers {
+			p.update(typed(1, i*each, text))
+		}
+	}
+	eventually(t, "the bound", func() bool { return k.Srv.Stats().PendingBytes > 14_000 })
+	time.Sleep(quiet)
+	require.Less(t, k.Srv.Stats().PendingBytes, int64(21_000+rooms*each), "the rest waits in the sockets")
+	release()
+	for i, p := range peers {
+		p.send([]byte{102})
+		for !bytes.Equal(p.next(), []byte{102}) {
+		}
+		holds(t, k.stored("r"+strconv.Itoa(i)), 1, n*each)
+	}
+	require.Zero(t, k.Srv.Stats().PendingBytes)
 }

@@ -157,6 +157,14 @@ func (s *Server) Ready() error {
 	return nil
 }
 
+// laden reports whether all rooms together have more that waits for the store
+// than they may. A room with an append under way then waits for that, which is
+// what it hears of when things are better; so each has a message more at most.
+func (s *Server) laden() bool {
+	c := &s.counters
+	return c.pendingBytes.Load()+updateCost*c.pendingUpdates.Load() > s.cfg.Limits.Uncommitted
+}
+
 // Shutdown ends the server: no new connections, every edit stored and
 // acknowledged, every document saved, then the sockets are closed with 1012. If
 // ctx ends before that, it gives up and returns an [UnsavedError] when edits
