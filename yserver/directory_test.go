@@ -23,7 +23,7 @@ type directory struct {
 	out    map[string]*gate.Refusal // by user
 	down   error                    // the backend is away
 	asked  []int                    // sizes of the batches that were rechecked
-	tokens []string                 // that were to be refreshed with
+	tokens []string                 // see tried
 	hold   chan struct{}            // a recheck waits for it
 	held   chan struct{}            // a recheck waits
 }
@@ -109,6 +109,12 @@ func (d *directory) Recheck(ctx context.Context, ids []gate.Identity) ([]gate.Ch
 func (d *directory) batches() (sizes []int) {
 	d.set(func() { sizes = append(sizes, d.asked...) })
 	return sizes
+}
+
+// tried are the tokens that were to be refreshed with.
+func (d *directory) tried() (tokens []string) {
+	d.set(func() { tokens = append(tokens, d.tokens...) })
+	return tokens
 }
 
 func (d *directory) Authorize(_ context.Context, id gate.Identity, r *gate.Request) (gate.Decision, error) {

@@ -79,7 +79,7 @@ func (r *RecheckResult) count(o outcome) {
 func (p *party) connections(f RecheckFilter) []*member {
 	var found []*member
 	for _, peer := range p.sockets.all() {
-		if m, ok := peer.to.(*member); ok && m.conn.peer.Load() != nil && f.matches(m) {
+		if m, ok := peer.to.(*member); ok && m.conn.peer.Load() != nil && f.matches(m) && peer.open() {
 			found = append(found, m)
 		}
 	}

@@ -64,7 +64,10 @@ func TestExpiryGraceOfDocuments(t *testing.T) {
 		d.knows("cut", by(gate.MethodSession), until(soon()))
 		k := start(t, guarded(t, d), withGrace(time.Hour))
 		w := k.dial("/parties/main/r?token=cut")
-		d.set(func() { d.out["cut"] = gate.RefuseFirewall(); d.now["cut"] = gate.Checked{Identity: gate.Identity{UserID: "cut"}} })
+		d.set(func() {
+			d.out["cut"] = gate.RefuseFirewall()
+			d.now["cut"] = gate.Checked{Identity: gate.Identity{UserID: "cut"}}
+		})
 		w.expectClose(4403)
 	})
 }
@@ -334,4 +337,3 @@ func (*brokenGuard) Refresh(context.Context, gate.Held, string) (gate.Decision, 
 func (g *brokenGuard) Recheck(_ context.Context, held []gate.Held) ([]gate.Verdict, error) {
 	return g.recheck(held)
 }
-

@@ -120,7 +120,7 @@ func TestRefreshIsLimited(t *testing.T) {
 		require.Equal(t, gate.CodeInvalid, ann.refresh("__YPS:", fmt.Sprint("guess", i)).Code)
 	}
 	require.Equal(t, gate.CodeRateLimited, ann.refresh("__YPS:", "ann").Code)
-	require.Len(t, d.tokens, 5, "what is too much is not even looked at")
+	require.Len(t, d.tried(), 5, "what is too much is not even looked at")
 	require.True(t, func() bool { w, _ := k.join("/parties/main/r?token=ann"); return w.refresh("__YPS:", "ann").OK }())
 }
 
@@ -140,7 +140,7 @@ func TestRefreshSpellings(t *testing.T) {
 		w.sendText("__YPS:" + text)
 		require.Contains(t, w.nextText(), gate.CodeInvalid)
 	}
-	require.Empty(t, d.tokens)
+	require.Empty(t, d.tried())
 	w, _ := k.join("/parties/main/r?token=ann")
 	w.sendText(`__YPS: { "token" : "ann", "ty\u0070e":"auth\u003arefresh" }`)
 	require.Contains(t, w.nextText(), `"ok":true`)
