@@ -83,7 +83,7 @@ func (c *crew) databaseTrouble(l *line, what trouble) {
 	began := time.Now()
 	docs := c.d.open(c.ctx, t, c.s)
 	defer docs.close()
-	reached, w := c.snapshots(docs), c.witness(docs)
+	reached, w, observed := c.snapshots(docs), c.witness(docs), c.observe()
 
 	stop := c.write()
 	c.moment()
@@ -106,6 +106,7 @@ func (c *crew) databaseTrouble(l *line, what trouble) {
 	if what.slow {
 		awaitSaved(c.ctx, t, c.typists)
 	}
+	said := observed()
 	l.repair()
 	mended := time.Now()
 
@@ -117,14 +118,15 @@ func (c *crew) databaseTrouble(l *line, what trouble) {
 	c.foldOn(docs, reached)
 	seen := w.end()
 	c.everythingOnce(docs)
-	t.Logf("database, %s, %v: all was well %v after it: %s", what.name, mended.Sub(began).Round(time.Millisecond), recovered.Round(time.Millisecond), seen)
+	t.Logf("database, %s, %v, /readyz %v: all was well %v after it: %s",
+		what.name, mended.Sub(began).Round(time.Millisecond), said, recovered.Round(time.Millisecond), seen)
 }
 
 // bucketTrouble lets the clients write through a trouble of the line to the bucket.
 func (c *crew) bucketTrouble(l *line, what trouble) {
 	t := c.t
 	began := time.Now()
-	never := c.stays(http.StatusOK)
+	observed := c.observe()
 	stop := c.write()
 	c.moment()
 	what.strike(l)
@@ -142,6 +144,14 @@ func (c *crew) bucketTrouble(l *line, what trouble) {
 	mended := time.Now()
 	c.storeOn(c.d.stored(t))
 	requireConnected(c.ctx, t, c.typists)
-	never()
+	said := observed()
+	require.Equal(t, said[http.StatusOK], total(said), "/readyz answers otherwise: %v", said)
 	t.Logf("bucket, %s, %v: snapshots again %v after it", what.name, mended.Sub(began).Round(time.Millisecond), time.Since(mended).Round(time.Millisecond))
+}
+
+func total(counts map[int]int) (n int) {
+	for _, count := range counts {
+		n += count
+	}
+	return n
 }
