@@ -66,7 +66,10 @@ func statsOf(cfg *config.Config, rooms *yserver.Server, up time.Duration) admin.
 		BadFrames: st.BadFrames, OverLimit: st.OverLimit, RefusedWrites: st.RefusedWrites,
 		RoomPanics: st.RoomPanics, HookPanics: st.HookPanics, HookErrors: st.HookErrors, HooksStuck: st.HooksStuck, SaveFailures: st.SaveFailures,
 		Hibernations: st.Hibernations, StaleCopies: st.StaleCopies, Versions: st.Versions, VersionErrors: st.VersionErrors,
-		Swept: st.Swept, SweepErrors: st.SweepErrors, Closes: st.Closes, UncleanCloses: st.UncleanCloses, Conflations: st.Conflations,
+		Swept: st.Swept, SweepErrors: st.SweepErrors,
+		Dismissed: st.Dismissed, Refreshes: st.Refreshes, RefreshFailures: st.RefreshFailures, RecheckErrors: st.RecheckErrors,
+		Hidden: st.Hidden, UpgradesRefused: st.UpgradesRefused,
+		Closes: st.Closes, UncleanCloses: st.UncleanCloses, Conflations: st.Conflations,
 	}
 }
 
@@ -89,13 +92,13 @@ type endpoint struct {
 	err      error         // why; set before served is closed
 }
 
-// newEndpoint answers requests on a listener.
-func newEndpoint(listener net.Listener, handler http.Handler, log *slog.Logger) *endpoint {
+// newEndpoint answers requests on a listener. Their headers have so long to come.
+func newEndpoint(listener net.Listener, handler http.Handler, headers time.Duration, log *slog.Logger) *endpoint {
 	e := &endpoint{
 		listener: listener, served: make(chan struct{}),
 		http: &http.Server{
 			Handler:           handler,
-			ReadHeaderTimeout: headerTimeout,
+			ReadHeaderTimeout: headers,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),

@@ -22,14 +22,19 @@ const (
 	exitStart  = 3 // could not start, or could not end in order
 )
 
-// exitError is an error with the exit code that it calls for.
+// exitError is an error with the exit code that it calls for. Without an error it has been said already.
 type exitError struct {
 	code int
 	err  error
 }
 
 // Error returns the text of the error itself.
-func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return "it has been said why"
+	}
+	return e.err.Error()
+}
 
 // Unwrap returns the error itself.
 func (e *exitError) Unwrap() error { return e.err }
@@ -58,6 +63,8 @@ type commandLine struct {
 	Serve struct {
 		Config string `short:"c" default:"yserverd.yaml" placeholder:"FILE" help:"Configuration file."`
 	} `cmd:"" help:"Serve what a configuration file declares."`
+	Check   checkCommand  `cmd:"" help:"Look at a configuration as serve does, the database and the bucket too, and start nothing."`
+	Token   tokenCommand  `cmd:"" help:"Print a JWT that the server of a configuration believes; for trying things out."`
 	Doc     docCommands   `cmd:"" help:"Look at, export and import the documents of a store."`
 	Backup  backupCommand `cmd:"" help:"Copy the embedded store of a running server through its admin API, or that of a stopped one."`
 	Health  healthCommand `cmd:"" help:"Ask a running server whether it is well; for health checks of containers."`
@@ -116,6 +123,9 @@ func (m *Main) report(err error) int {
 	if err == nil || errors.Is(err, errHelp) {
 		return exitOK
 	}
+	if code, said := errSaid(err); said {
+		return code
+	}
 	var problems config.Errors
 	if errors.As(err, &problems) {
 		_, _ = fmt.Fprintln(m.Stderr, problems.Error())
@@ -148,7 +158,11 @@ func (m *Main) serve(ctx context.Context, file string) error {
 	for _, w := range cfg.Warnings {
 		log.Warn("configuration", "warning", w.String())
 	}
-	s, err := start(ctx, cfg, forEverybody, log)
+	g, err := openGates(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	s, err := start(ctx, cfg, forEverybody, g, log)
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func (m *Main) dev(ctx context.Context, listen, data string) error {
 	cfg := devConfig(listen, data)
 	token, entry := drawToken("dev")
 	cfg.Admin.Tokens = append(cfg.Admin.Tokens, entry)
-	s, err := start(ctx, cfg, forThisMachine, newLogger(m.Stderr, cfg.Log))
+	s, err := start(ctx, cfg, forThisMachine, nil, newLogger(m.Stderr, cfg.Log))
 	if err != nil {
 		return err
 	}

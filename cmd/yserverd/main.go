@@ -3,6 +3,8 @@
 //
 //	yserverd dev                       public documents and message rooms on loopback, no configuration
 //	yserverd serve -c yserverd.yaml    what the file declares
+//	yserverd check -c yserverd.yaml    look at a configuration, and at the database and bucket that it names
+//	yserverd token --user U            a JWT that serve believes, for trying things out
 //	yserverd doc list|get|put|rm|export|import
 //	                                   look at, export and import the documents of a store
 //	yserverd backup COPY               copy the embedded store of a running server, through its admin API

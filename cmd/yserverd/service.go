@@ -18,8 +18,6 @@ import (
 )
 
 const (
-	// headerTimeout is how long a client may take over its request line and headers.
-	headerTimeout = 10 * time.Second
 	// idleTimeout is how long a connection between two plain requests is kept.
 	idleTimeout = 2 * time.Minute
 	// maxHeaderBytes bounds a request's line and headers: cookies and tokens, no more.
@@ -33,6 +31,7 @@ type service struct {
 	log      *slog.Logger
 	store    io.Closer
 	rooms    *yserver.Server
+	gates    *gates
 	public   *endpoint
 	admin    *admin.API    // nil: there is none
 	separate *endpoint     // of admin, where it has an address of its own
@@ -43,17 +42,19 @@ type service struct {
 
 // start opens what the configuration declares and takes connections. Producers start after what they need: the
 // address is taken first, for it is what is most often not to be had, then the store is opened, then rooms are served.
-func start(ctx context.Context, cfg *config.Config, whom audience, log *slog.Logger) (*service, error) {
+func start(ctx context.Context, cfg *config.Config, whom audience, g *gates, log *slog.Logger) (*service, error) {
 	l, err := listen(cfg)
 	if err != nil {
+		g.close()
 		return nil, err
 	}
 	o, err := openStore(ctx, cfg, log)
 	if err != nil {
 		l.close()
+		g.close()
 		return nil, err
 	}
-	s, err := startOn(l, o.store, cfg, whom, log)
+	s, err := startOn(l, o.store, cfg, whom, g, log)
 	if err != nil {
 		o.release()
 		return nil, err
@@ -62,26 +63,30 @@ func start(ctx context.Context, cfg *config.Config, whom audience, log *slog.Log
 	return s, nil
 }
 
-// startOn takes connections on listeners for documents in a store. It owns all of them from here on.
-func startOn(l listeners, store documents, cfg *config.Config, whom audience, log *slog.Logger) (*service, error) {
-	rooms, err := newRooms(cfg, whom, store, log)
+// startOn takes connections on listeners for documents in a store, as gates let them in. It owns all of them from here
+// on.
+func startOn(l listeners, store documents, cfg *config.Config, whom audience, g *gates, log *slog.Logger) (*service, error) {
+	rooms, err := newRooms(cfg, whom, g, store, log)
 	if err != nil {
 		l.close()
+		g.close()
 		return nil, errors.Join(err, store.Close())
 	}
-	s := &service{log: log, store: store, rooms: rooms, timeout: cfg.ShutdownTimeout, release: func() {}}
+	s := &service{log: log, store: store, rooms: rooms, gates: g, timeout: cfg.ShutdownTimeout, release: func() {}}
 	if s.admin, err = newAdmin(cfg, whom, rooms, store, log); err != nil {
 		l.close()
-		return nil, errors.Join(err, s.endRooms(context.Background()), store.Close())
+		err = errors.Join(err, s.endRooms(context.Background()))
+		g.close()
+		return nil, errors.Join(err, store.Close())
 	}
 	handler := withHealth(rooms)
 	switch {
 	case l.admin != nil:
-		s.separate = newEndpoint(l.admin, below(cfg.Admin.Path, s.admin, http.NotFoundHandler()), log)
+		s.separate = newEndpoint(l.admin, below(cfg.Admin.Path, s.admin, http.NotFoundHandler()), cfg.Limits.UnauthenticatedTimeout, log)
 	case s.admin != nil:
 		handler = below(cfg.Admin.Path, s.admin, handler)
 	}
-	s.public = newEndpoint(l.public, handler, log)
+	s.public = newEndpoint(l.public, handler, cfg.Limits.UnauthenticatedTimeout, log)
 	return s, nil
 }
 
@@ -173,7 +178,7 @@ func (s *service) end(cause error) error {
 	if s.admin != nil {
 		s.admin.Close()
 	}
-
+	s.gates.close()
 	if closeErr := s.store.Close(); closeErr != nil {
 		err = errors.Join(err, closeErr)
 	}

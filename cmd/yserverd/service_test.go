@@ -56,7 +56,7 @@ func TestUnsavedEdits(t *testing.T) {
 	cfg := devConfig("", "")
 	cfg.ShutdownTimeout = 300 * time.Millisecond
 	store := fullDisk{RoomStore: persisttest.NewMemory(), tried: make(chan struct{}, 1)}
-	s, err := startOn(listeners{public: listener}, store, cfg, forThisMachine, slog.New(slog.DiscardHandler))
+	s, err := startOn(listeners{public: listener}, store, cfg, forThisMachine, nil, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 
 	conn := dial(t, s.addr().String(), "/r")
@@ -89,7 +89,7 @@ func TestListenerFails(t *testing.T) {
 	require.NoError(t, err)
 	store, err := pebble.Open(t.TempDir(), pebble.Options{})
 	require.NoError(t, err)
-	s, err := startOn(listeners{public: listener}, store, devConfig("", ""), forThisMachine, slog.New(slog.DiscardHandler))
+	s, err := startOn(listeners{public: listener}, store, devConfig("", ""), forThisMachine, nil, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	require.NoError(t, listener.Close())
 	require.ErrorIs(t, s.runUntil(context.Background()), net.ErrClosed)
@@ -101,7 +101,7 @@ func TestHealth(t *testing.T) {
 	store, err := pebble.Open(filepath.Join(t.TempDir(), "documents"), pebble.Options{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, store.Close()) }()
-	rooms, err := newRooms(devConfig("", ""), forThisMachine, store, slog.New(slog.DiscardHandler))
+	rooms, err := newRooms(devConfig("", ""), forThisMachine, nil, store, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	handler := withHealth(rooms)
 	get := func(path string) (int, string) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/yserverd/yserverd/cmd/yserverd/internal/config"
 	"github.com/yserverd/yserverd/gate"
@@ -21,7 +22,7 @@ const (
 )
 
 // newRooms makes the rooms that the configuration declares, over the store.
-func newRooms(cfg *config.Config, whom audience, store yserver.Store, log *slog.Logger) (*yserver.Server, error) {
+func newRooms(cfg *config.Config, whom audience, g *gates, store yserver.Store, log *slog.Logger) (*yserver.Server, error) {
 	origin, err := originPolicy(cfg, whom)
 	if err != nil {
 		return nil, err
@@ -30,7 +31,7 @@ func newRooms(cfg *config.Config, whom audience, store yserver.Store, log *slog.
 	for _, name := range partyNames(cfg) {
 		for _, room := range cfg.Rooms {
 			if room.Party == name {
-				parties = append(parties, newParty(cfg, room))
+				parties = append(parties, newParty(cfg, room, g.guard(name)))
 			}
 		}
 	}
@@ -56,21 +57,33 @@ func serverConfig(cfg *config.Config, store yserver.Store, origin *gate.OriginPo
 		Reserved:     cfg.Reserved(),
 		Logger:       log,
 		ClientAddr:   clientAddr(cfg.TrustedProxies),
+		Recheck:      orNever(cfg.Auth.Recheck),
+		SecretParams: cfg.Auth.APIKeys.Query,
 		Limits: yserver.ServerLimits{
-			Connections:      cfg.Limits.Connections,
-			ConnectionsPerIP: cfg.Limits.ConnectionsPerIP,
-			Rooms:            cfg.Limits.Rooms,
-			DocumentBytes:    int64(cfg.Limits.DocumentBytes),
-			InboundBytes:     int64(cfg.Limits.InboundBytes),
+			Connections:       cfg.Limits.Connections,
+			ConnectionsPerIP:  cfg.Limits.ConnectionsPerIP,
+			UpgradesPerSecond: cfg.Limits.UpgradesPerSecond,
+			Rooms:             cfg.Limits.Rooms,
+			DocumentBytes:     int64(cfg.Limits.DocumentBytes),
+			InboundBytes:      int64(cfg.Limits.InboundBytes),
 		},
 	}
 }
 
-// newParty makes a party of one entry of rooms. The configuration has admitted public rooms only.
-func newParty(cfg *config.Config, room *config.Room) yserver.Party {
+// orNever turns a time that is 0 for never into one that is negative for that, 0 being the default there.
+func orNever(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// newParty makes a party of one entry of rooms. Without a guard it is public, and nothing else may be.
+func newParty(cfg *config.Config, room *config.Room, guard gate.Guard) yserver.Party {
 	party := yserver.Party{
 		Name:           room.Party,
-		Access:         gate.Public,
+		Guard:          guard,
+		RefreshGrace:   cfg.Auth.RefreshGrace,
 		CORS:           room.CORS,
 		PingInterval:   room.PingInterval,
 		UnloadAfter:    room.Idle.UnloadAfter,
@@ -82,6 +95,9 @@ func newParty(cfg *config.Config, room *config.Room) yserver.Party {
 			PeerQueue:         int64(room.Limits.PeerQueue),
 			MessagesPerSecond: float64(cmp.Or(room.Limits.MessagesPerSecond, cfg.Limits.MessagesPerSecond)),
 		},
+	}
+	if guard == nil && !room.Guarded() {
+		party.Access = gate.Public
 	}
 	if room.Type == config.TypeMessage {
 		party.Message = newMessage(room)
@@ -102,22 +118,16 @@ func newDocument(cfg *config.Config, room *config.Room) *yserver.Document {
 	document := &yserver.Document{
 		CallbackOptions:   yserver.CallbackOptions{DebounceWait: room.Save.Wait, DebounceMaxWait: room.Save.MaxWait},
 		KeepDeleted:       !room.GC,
-		AwarenessInterval: room.AwarenessInterval,
+		AwarenessInterval: orNever(room.AwarenessInterval),
 		SnapshotUpdates:   cfg.Snapshots.EveryUpdates,
 		SnapshotBytes:     int64(cfg.Snapshots.EveryBytes),
-		VersionInterval:   cfg.Snapshots.KeepVersions.Interval,
+		VersionInterval:   orNever(cfg.Snapshots.KeepVersions.Interval),
 		VersionsMax:       cfg.Snapshots.KeepVersions.Max,
 		RequireEpoch:      room.RequireEpoch,
 		Webhook:           newWebhook(room.Webhook),
 	}
-	if cfg.Snapshots.KeepVersions.Interval == 0 {
-		document.VersionInterval = -1 // 0 is the default there
-	}
 	if room.Durability == "committed" {
 		document.Durability = yserver.DurabilityCommitted
-	}
-	if room.AwarenessInterval == 0 {
-		document.AwarenessInterval = -1 // 0 is the default there
 	}
 	return document
 }

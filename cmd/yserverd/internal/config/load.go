@@ -18,6 +18,16 @@ type Options struct {
 
 // Load reads the file at path and the environment over it. An error about what they say is an Errors.
 func Load(path string, o Options) (*Config, error) {
+	c, problems := Read(path, o)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return c, nil
+}
+
+// Read is Load for those who look for more mistakes: beside the problems it returns the configuration as far as it was
+// understood, or nil if nothing of it was. Nothing may be started with a configuration that has problems.
+func Read(path string, o Options) (*Config, Errors) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		var cause *fs.PathError
@@ -26,11 +36,20 @@ func Load(path string, o Options) (*Config, error) {
 		}
 		return nil, Errors{{File: path, Message: err.Error()}}
 	}
-	return Parse(path, text, o)
+	return parse(path, text, o)
 }
 
 // Parse is Load for a text. The name stands for the file in errors.
 func Parse(name string, text []byte, o Options) (*Config, error) {
+	c, problems := parse(name, text, o)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return c, nil
+}
+
+// parse is Read for a text.
+func parse(name string, text []byte, o Options) (*Config, Errors) {
 	l := &loader{
 		file: name, environ: newEnvironment(o.Environ), partyName: o.PartyName,
 		lines: make(map[string]int), variables: make(map[string]string), undecoded: make(map[string]bool), shorthands: make(map[string]path), aliases: make(map[string]path),
@@ -45,12 +64,9 @@ func Parse(name string, text []byte, o Options) (*Config, error) {
 	c := Default()
 	l.decode(k.Raw(), c)
 	l.validate(c)
-	if len(l.problems) > 0 {
-		return nil, l.problems.sorted()
-	}
-	c.Warnings = l.warnings.sorted()
+	c.Warnings = l.warnings.Sorted()
 	c.places = l.place
-	return c, nil
+	return c, l.problems.Sorted()
 }
 
 // source is a text as a provider of koanf.
@@ -112,9 +128,9 @@ func (l *loader) problem(p path, message string) Problem {
 }
 
 // giveUp returns the problems of a configuration that could not be read to its end.
-func (l *loader) giveUp(err error) error {
+func (l *loader) giveUp(err error) Errors {
 	if len(l.problems) == 0 {
 		l.problems = Errors{{File: l.file, Message: err.Error()}}
 	}
-	return l.problems.sorted()
+	return l.problems.Sorted()
 }

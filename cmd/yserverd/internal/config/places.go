@@ -46,7 +46,8 @@ func (l *loader) unforeign(message string) string {
 
 // Place returns a problem that was found later, with the line of its key. The path is that of a declaration, as
 // access.Problem has it, or of any key.
-func (c *Config) Place(key []string, message string) Problem {
+func (c *Config) Place(key []string, message, fix string) Problem {
+	message = sentence(message, fix)
 	if c.places == nil {
 		return Problem{Key: path(key).String(), Message: message}
 	}

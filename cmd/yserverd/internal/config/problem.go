@@ -42,8 +42,8 @@ func (e Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sorted returns the problems in the order of the file, those of the environment last, without repetitions.
-func (e Errors) sorted() Errors {
+// Sorted returns the problems in the order of the file, those of the environment last, without repetitions.
+func (e Errors) Sorted() Errors {
 	slices.SortStableFunc(e, func(a, b Problem) int {
 		if (a.Line == 0) != (b.Line == 0) {
 			return cmp.Compare(b.Line, a.Line)
