@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +33,7 @@ func (c commit) err() error {
 type committer[T any] struct {
 	// Static after construction.
 	write    func(ctx context.Context, batch []T) ([]persist.Result, error)
+	size     func(T) int64
 	ping     func(context.Context) error // tells whether the store can commit; nil: it cannot tell
 	what     string                      // for the log
 	interval time.Duration
@@ -42,6 +44,8 @@ type committer[T any] struct {
 	done     chan struct{}
 	life     context.Context // of writes
 	end      context.CancelFunc
+
+	most int64 // bytes to commit together, or one thing that is larger; owned by run
 
 	mu      sync.Mutex
 	waiting []pending[T] // guarded by mu
@@ -54,6 +58,11 @@ const (
 	// slowWrite is how long a write may take until the store counts as failing:
 	// a connection that is half open looks like that.
 	slowWrite = 5 * time.Second
+	// mostTogether and leastTogether bound how many bytes are committed together.
+	// After an outage there may be much, and a call has its time: what is too much
+	// for that is tried again in smaller parts.
+	mostTogether  = 16 << 20
+	leastTogether = 64 << 10
 	// pingInterval is how often a store is asked that failed, and that nobody
 	// brings anything since.
 	pingInterval = time.Second
@@ -77,16 +86,28 @@ type pending[T any] struct {
 
 // newAppender is the committer of documents.
 func newAppender(cfg Config) *committer[persist.Append] {
-	return newCommitter(cfg, "edits", cfg.CommitInterval, cfg.Store.Append, cfg.Store)
+	size := func(a persist.Append) (n int64) {
+		for _, u := range a.Updates {
+			n += int64(len(u))
+		}
+		return n
+	}
+	return newCommitter(cfg, "edits", cfg.CommitInterval, cfg.Store.Append, size, cfg.Store)
 }
 
 // newChanger is the committer of the data of rooms. It hardly waits: who changes
 // data waits for it, often once after the other.
 func newChanger(cfg Config) *committer[persist.RoomChange] {
+	size := func(c persist.RoomChange) (n int64) {
+		for _, it := range c.Puts {
+			n += int64(len(it.Value))
+		}
+		return n
+	}
 	return newCommitter(cfg, "room data", min(cfg.CommitInterval, changeInterval), func(ctx context.Context, batch []persist.RoomChange) ([]persist.Result, error) {
 		results := make([]persist.Result, len(batch))
 		return results, changeRooms(ctx, cfg.RoomStore, batch, results)
-	}, cfg.RoomStore)
+	}, size, cfg.RoomStore)
 }
 
 // changeRooms makes changes of many rooms together. The store refuses all of
@@ -114,9 +135,11 @@ func changeRooms(ctx context.Context, store RoomStore, batch []persist.RoomChang
 // changeInterval bounds how often the data of rooms is committed.
 const changeInterval = 2 * time.Millisecond
 
-func newCommitter[T any](cfg Config, what string, interval time.Duration, write func(context.Context, []T) ([]persist.Result, error), store any) *committer[T] {
+func newCommitter[T any](cfg Config, what string, interval time.Duration, write func(context.Context, []T) ([]persist.Result, error), size func(T) int64, store any) *committer[T] {
 	c := &committer[T]{
 		write:    write,
+		size:     size,
+		most:     mostTogether,
 		what:     what,
 		interval: interval,
 		timeout:  cfg.StoreTimeout,
@@ -143,10 +166,7 @@ func (c *committer[T]) submit(what T, answer chan<- commit) {
 	}
 	c.waiting = append(c.waiting, pending[T]{what, answer})
 	c.mu.Unlock()
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
+	c.signal()
 }
 
 // failingSince returns when the store began to fail, zero while it works.
@@ -213,14 +233,32 @@ func (c *committer[T]) run() {
 	}
 }
 
-// take moves what waits into batch.
+// take moves what waits into batch, as much as may be committed together. What
+// is left is taken next.
 func (c *committer[T]) take(batch []pending[T]) []pending[T] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	batch = append(batch, c.waiting...)
-	clear(c.waiting)
-	c.waiting = c.waiting[:0]
+	n, bytes := 0, int64(0)
+	for ; n < len(c.waiting); n++ {
+		bytes += c.size(c.waiting[n].what)
+		if n > 0 && bytes > c.most {
+			break
+		}
+	}
+	batch = append(batch, c.waiting[:n]...)
+	c.waiting = slices.Delete(c.waiting, 0, n)
+	if len(c.waiting) > 0 {
+		c.signal()
+	}
 	return batch
+}
+
+// signal wakes the committer up, unless it is about to.
+func (c *committer[T]) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
 }
 
 func (c *committer[T]) commit(batch []pending[T], whats []T) {
@@ -233,6 +271,11 @@ func (c *committer[T]) commit(batch []pending[T], whats []T) {
 		return err
 	})
 	c.note(err)
+	if err != nil {
+		c.most = max(c.most/2, leastTogether)
+	} else {
+		c.most = min(c.most*2, mostTogether)
+	}
 	for i, p := range batch {
 		if err != nil {
 			p.answer <- commit{unknown: err}

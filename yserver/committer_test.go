@@ -1,8 +1,11 @@
 package yserver_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -73,4 +76,78 @@ func TestNotReadyWhileTheStoreSaysNothing(t *testing.T) {
 	fresh.expect("00 00 03 01 01 01")
 	release()
 	eventually(t, "ready", func() bool { return k.Srv.Ready() == nil })
+}
+
+// weighed is a store that notes how many documents and bytes it is asked to
+// append at a time.
+type weighed struct {
+	*gatedStore
+	mu    sync.Mutex
+	calls []call
+}
+
+type call struct{ documents, bytes int }
+
+func (w *weighed) Append(ctx context.Context, items []persist.Append) ([]persist.Result, error) {
+	c := call{documents: len(items)}
+	for _, it := range items {
+		for _, u := range it.Updates {
+			c.bytes += len(u)
+		}
+	}
+	w.mu.Lock()
+	w.calls = append(w.calls, c)
+	w.mu.Unlock()
+	return w.gatedStore.Append(ctx, items)
+}
+
+// since returns the calls but the first n.
+func (w *weighed) since(n int) []call {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]call(nil), w.calls[n:]...)
+}
+
+// What has gathered while the store was away may be too much for it to take in
+// one call, which has its time: it is brought in parts, and in smaller ones while
+// they fail.
+func TestABacklogIsBroughtInParts(t *testing.T) {
+	store := &weighed{gatedStore: newGatedStore()}
+	k := start(t, withStore(store))
+	const rooms, each, together = 10, 3 << 20, 16 << 20
+	var peers []*wire
+	for i := range rooms {
+		p, _ := k.join("/parties/main/r" + strconv.Itoa(i))
+		peers = append(peers, p)
+	}
+	saved := func() {
+		for i, p := range peers {
+			p.send([]byte{102})
+			for !bytes.Equal(p.next(), []byte{102}) {
+			}
+			holds(t, k.stored("r"+strconv.Itoa(i)), 1, each)
+		}
+	}
+	release := store.hold()
+	defer release()
+	text := string(bytes.Repeat([]byte("x"), each))
+	for _, p := range peers {
+		p.update(typed(1, 0, text))
+	}
+	eventually(t, "all of it", func() bool { return k.Srv.Stats().PendingBytes > rooms*each })
+	store.setFail(errors.New("too much"))
+	release()
+	eventually(t, "smallest parts", func() bool {
+		calls := store.since(0)
+		return len(calls) > 30 && calls[len(calls)-1].documents == 1
+	})
+	failed := len(store.since(0))
+	store.setFail(nil)
+	saved()
+	several := 0
+	for i, c := range store.since(0) {
+		require.LessOrEqual(t, c.bytes, together, "call %d of %d, %d failed", i, len(store.since(0)), failed)
+		several = max(several, c.documents)
+	}
+	require.Greater(t, several, 2, "they are brought together where that may be")
 }
