@@ -56,6 +56,7 @@ var exit = os.Exit
 type process struct {
 	cmd    *exec.Cmd
 	addr   string
+	token  string // of the admin API
 	stderr *bufio.Reader
 }
 
@@ -76,12 +77,15 @@ func MustStart(t *testing.T, data string) *process {
 	})
 	p.stderr = bufio.NewReader(stderr)
 	out := bufio.NewReader(stdout)
-	url := regexp.MustCompile(`ws://(\S+)/<room>`)
-	for p.addr == "" {
+	url, token := regexp.MustCompile(`ws://(\S+)/<room>`), regexp.MustCompile(`its token +(\S+)`)
+	for p.addr == "" || p.token == "" {
 		line, err := out.ReadString('\n')
 		require.NoError(t, err, "the program ended")
-		if m := url.FindStringSubmatch(line); m != nil {
+		if m := url.FindStringSubmatch(line); m != nil && p.addr == "" {
 			p.addr = m[1]
+		}
+		if m := token.FindStringSubmatch(line); m != nil {
+			p.token = m[1]
 		}
 	}
 	return p
