@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -100,10 +101,32 @@ func (a *app) configure() identity.Config {
 	}
 }
 
-// newApp makes the database with better-auth's tables.
+// schemas counts the schemas of tests.
+var schemas atomic.Int64
+
+// emptySchema connects to a schema of the test's own, which is made and dropped much faster than a database.
+func emptySchema(tb testing.TB) *pgxpool.Pool {
+	tb.Helper()
+	name := "test" + strconv.FormatInt(schemas.Add(1), 10)
+	pool := openPool(tb, pgtest.Shared(tb).URL("postgres")+"&search_path="+name)
+	_, err := pool.Exec(context.Background(), "CREATE SCHEMA "+name)
+	require.NoError(tb, err)
+	tb.Cleanup(func() {
+		_, err := pool.Exec(context.Background(), "DROP SCHEMA "+name+" CASCADE")
+		require.NoError(tb, err)
+	})
+	return pool
+}
+
+// newApp makes a schema with better-auth's tables.
 func newApp(tb testing.TB) *app {
 	tb.Helper()
-	pool := openPool(tb, pgtest.Database(tb))
+	return newAppIn(tb, emptySchema(tb))
+}
+
+// newAppIn makes better-auth's tables.
+func newAppIn(tb testing.TB, pool *pgxpool.Pool) *app {
+	tb.Helper()
 	a := &app{tb: tb, pool: pool, db: &counted{Querier: pool}, clock: newClock()}
 	a.exec(schema)
 	return a

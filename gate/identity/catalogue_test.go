@@ -20,7 +20,7 @@ import (
 // TestCatalogue has databases and configurations, what is wrong with them, and what is off for want of a table.
 func TestCatalogue(t *testing.T) {
 	a := newApp(t)
-	none := openPool(t, pgtest.Database(t))
+	none := emptySchema(t)
 	named := func(key string) map[string]bool { return map[string]bool{key: true} }
 	for _, row := range []struct {
 		name     string
@@ -143,7 +143,7 @@ func TestCheckAway(t *testing.T) {
 // TestOtherNames: every table and column called otherwise, in a schema, with ids of different types and times without a
 // zone in a database whose own is not UTC.
 func TestOtherNames(t *testing.T) {
-	a := newApp(t)
+	a := newAppIn(t, openPool(t, pgtest.Database(t)))
 	const ann, org = "0190a5a0-0000-7000-8000-000000000001", "0190a5a0-0000-7000-8000-000000000002"
 	a.exec(`CREATE SCHEMA "Auth";
 CREATE TABLE "Auth"."people" ("uid" uuid PRIMARY KEY, "full name" varchar(50), "level" varchar(20), "blocked" smallint, "until" timestamp);

@@ -38,7 +38,7 @@ func TestDatabaseAway(t *testing.T) {
 
 	require.NoError(t, cluster.Stop())
 	before := a.db.queries.Load()
-	for range 1000 {
+	for range 300 {
 		a.refused(withCookie(token), gate.CodeAuthUnavailable)
 		a.refused(withBearer(token), gate.CodeAuthUnavailable)
 		a.refused(withKey("k"), gate.CodeAuthUnavailable)
