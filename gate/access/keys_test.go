@@ -28,10 +28,14 @@ INSERT INTO keys (org, t, i) VALUES ('org1', E'O''Hara"; --', -3), ('org1', 'a/b
 func TestIDNamesOneRowByItsExactText(t *testing.T) {
 	db := newDatabase(t, keysTable)
 	const uuid = "6f1c2c5e-94b5-4a3c-b1cf-c8a1a4d6a0f1"
-	numbers := []string{"07", " 7", "7 ", "+7", "7.0", "7e0", "0x7", "seven", "", "-7", "8", "٧", "７", "7\x00", "7;", "7'", "NaN",
-		"9223372036854775808", "-9223372036854775809", strings.Repeat("9", 1000), strings.Repeat("0", 1000) + "7", "7_0", "1/0"}
-	uuids := []string{strings.ToUpper(uuid), "{" + uuid + "}", strings.ReplaceAll(uuid, "-", ""), " " + uuid, uuid + " ", uuid + "\x00", "urn:uuid:" + uuid,
-		"6f1c2c5e-94b5-4a3c-b1cf-c8a1a4d6a0f2", "6f1c2c5e94b5-4a3c-b1cf-c8a1a4d6a0f1-", "6f1c2c5e-94b5-4a3c-b1cf-c8a1a4d6a0fg", "", "x", strings.Repeat("-", 36)}
+	numbers := []string{
+		"07", " 7", "7 ", "+7", "7.0", "7e0", "0x7", "seven", "", "-7", "8", "٧", "７", "7\x00", "7;", "7'", "NaN",
+		"9223372036854775808", "-9223372036854775809", strings.Repeat("9", 1000), strings.Repeat("0", 1000) + "7", "7_0", "1/0",
+	}
+	uuids := []string{
+		strings.ToUpper(uuid), "{" + uuid + "}", strings.ReplaceAll(uuid, "-", ""), " " + uuid, uuid + " ", uuid + "\x00", "urn:uuid:" + uuid,
+		"6f1c2c5e-94b5-4a3c-b1cf-c8a1a4d6a0f2", "6f1c2c5e94b5-4a3c-b1cf-c8a1a4d6a0f1-", "6f1c2c5e-94b5-4a3c-b1cf-c8a1a4d6a0fg", "", "x", strings.Repeat("-", 36),
+	}
 	texts := []string{"plan", "PLAN", "Plan ", " Plan", "Plаn" /* a Cyrillic letter */, "Pla", "Plan\x00", "Plan'", `Plan"`, "Plan;--", "' OR 1=1 --", "$1", "%", "Plan\xff", ""}
 	cases := []struct {
 		column string

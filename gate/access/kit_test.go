@@ -18,6 +18,7 @@ import (
 // database is a database that counts what it is asked.
 type database struct {
 	*pgxpool.Pool
+	tb    testing.TB
 	url   string
 	asked atomic.Int64
 }
@@ -31,10 +32,10 @@ func (d *database) Query(ctx context.Context, sql string, args ...any) (pgx.Rows
 func newDatabase(tb testing.TB, statements string) *database {
 	tb.Helper()
 	url := pgtest.Database(tb)
-	pool, err := pgxpool.New(tb.Context(), url)
+	pool, err := pgxpool.New(tb.Context(), url+"&synchronous_commit=off") // nothing here outlives a crash
 	require.NoError(tb, err)
 	tb.Cleanup(pool.Close)
-	db := &database{Pool: pool, url: url}
+	db := &database{Pool: pool, tb: tb, url: url}
 	db.exec(tb, statements)
 	return db
 }
