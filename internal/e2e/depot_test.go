@@ -36,6 +36,8 @@ type depot struct {
 	// Where servers find them, unless that is as above.
 	databaseLine, objectsLine string
 
+	folder string // of the server; empty: one of its own
+
 	fold int    // rows of a log that make a snapshot; zero: foldEvery
 	room string // more keys of the rooms' entry, each behind a comma
 }
@@ -72,7 +74,12 @@ func (d *depot) server(t *testing.T) *servertest.Server {
 		fmt.Fprintf(&c, "  s3: {endpoint: %q, bucket: %q, region: %q, access_key: %q, secret_key: %q, tls: false}\n",
 			cmp.Or(d.objectsLine, d.objects.Address()), d.bucket, s3test.Region, s3test.AccessKey, s3test.SecretKey)
 	}
-	return servertest.New(t, servertest.Options{Config: c.String()})
+	if d.folder == "" {
+		return servertest.New(t, servertest.Options{Config: c.String()})
+	}
+	s := servertest.New(t, servertest.Options{Config: c.String(), Env: []string{"YSERVERD_DATA_DIR=" + d.folder}})
+	s.Data = d.folder
+	return s
 }
 
 // place is a depot as another process is told of it.
