@@ -75,7 +75,7 @@ func (s *Store) backgroundError(err error) {
 	if now-last < int64(backgroundErrorPause) || !s.loggedBackground.CompareAndSwap(last, now) {
 		return
 	}
-	s.log.Warn("background work of the storage engine failed, it will be repeated", "err", err, "failures", n)
+	s.log.Warn("background work of the storage engine failed, it will be repeated", "err", err.Error(), "failures", n)
 }
 
 // isEmptyFlush recognises a flush that succeeded and had nothing to write (all

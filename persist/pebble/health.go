@@ -93,7 +93,7 @@ func (h *health) update(change func()) {
 		h.stalls++
 		h.up = make(chan struct{})
 		close(h.down)
-		h.log.Error("the disk refuses writes, retrying", "err", h.cause)
+		h.log.Error("the disk refuses writes, retrying", "err", h.cause.Error())
 	case was && !is:
 		h.down = make(chan struct{})
 		close(h.up)
