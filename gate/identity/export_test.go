@@ -3,6 +3,7 @@ package identity
 import (
 	"encoding/base64"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -32,8 +33,10 @@ func Signed(token string, secret []byte) string {
 	return token + "." + base64.StdEncoding.EncodeToString(mac[:])
 }
 
-// Cookie returns a session token as a cookie has it.
-func Cookie(token string, secret []byte) string { return url.QueryEscape(Signed(token, secret)) }
+// Cookie returns a session token as a cookie has it, which is encodeURIComponent's work: a space is no plus.
+func Cookie(token string, secret []byte) string {
+	return strings.ReplaceAll(url.QueryEscape(Signed(token, secret)), "+", "%20")
+}
 
 // TicketKey returns the key of an issuer.
 func TicketKey(i *Issuer) []byte { return i.key }
