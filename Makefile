@@ -104,6 +104,12 @@ bench-engine: ## compare the document engine with yjs on this machine, and run i
 	YSERVERD_TEST_REQUIRE=1 YSERVERD_TEST_LONG=1 $(GO) test -count=1 -v -run TestEngineAgainstYjs ./internal/e2e | tee $(OUT)/engine-against-yjs.txt
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./protocol/... | grep -v '\[no test files\]' | tee $(OUT)/bench-engine.txt
 
+.PHONY: bench-stores
+bench-stores: needs ## compare appends with what the medium does at least, joins with and without a long log, and storage
+	@mkdir -p $(OUT)
+	YSERVERD_TEST_REQUIRE=1 $(GO) test -count=$(COUNT) -v -run 'TestAppendAgainst|TestStorageCost' ./persist/pebble ./persist/postgres | tee $(OUT)/stores.txt
+	YSERVERD_TEST_REQUIRE=1 YSERVERD_TEST_LONG=1 $(GO) test -count=$(COUNT) -v -run 'TestJoinWithLongTail|TestStorageOfB4' ./internal/e2e | tee -a $(OUT)/stores.txt
+
 .PHONY: load
 load: build ## put a fresh server under load: SCENARIO (fanout, awareness, join, idle) with the flags in ARGS
 	$(GO) run ./fixtures/load $(SCENARIO) -cmd 'bin/yserverd dev --listen 127.0.0.1:{port} --data {dir}' -url 'ws://127.0.0.1:{port}/{room}' $(ARGS)

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"crypto/rand"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -60,6 +63,36 @@ func BenchmarkAppend(b *testing.B) {
 			require.NoError(b, s.Close())
 		})
 	}
+}
+
+// TestAppendAgainstFile logs what a store costs over its medium: the same bytes written to a plain file with one fsync for
+// all documents of a call. Both take turns, so that what else the machine does strikes both.
+func TestAppendAgainstFile(t *testing.T) {
+	s := mustOpen(t, t.TempDir(), pebble.Options{})
+	defer func() { require.NoError(t, s.Close()) }()
+	items := documents("main", 256)
+	file, err := os.Create(filepath.Join(t.TempDir(), "raw"))
+	require.NoError(t, err)
+	defer file.Close()
+	raw := bytes.Repeat(items[0].Updates[0], len(items))
+	var stored, plain time.Duration
+	const rounds = 40
+	for round := range rounds {
+		begun := time.Now()
+		mustAppendAll(t, s, items)
+		between := time.Now()
+		_, err := file.Write(raw)
+		require.NoError(t, err)
+		require.NoError(t, file.Sync())
+		if round >= rounds/4 { // until then caches are filled
+			stored += between.Sub(begun)
+			plain += time.Since(between)
+		}
+	}
+	n := float64(len(items) * rounds * 3 / 4)
+	t.Logf("appends of 256 documents: %.0f/s, raw fsynced file %.0f/s, ratio %.2f",
+		n/stored.Seconds(), n/plain.Seconds(), plain.Seconds()/stored.Seconds())
+	require.Equal(t, uint64(rounds), items[255].After)
 }
 
 // BenchmarkAppendConcurrent is many callers with one document each: what sharing

@@ -14,6 +14,7 @@ import (
 // TestDamage changes what is stored behind the store's back. Each time the reader is told what is wrong, the document is
 // out of service from then on, nothing is changed, and the bystander goes on.
 func TestDamage(t *testing.T) {
+	urls := newDatabases(t)
 	const id = `(SELECT id FROM yserverd.documents WHERE room = 'notes')`
 	for name, c := range map[string]struct {
 		sql    string
@@ -31,7 +32,7 @@ func TestDamage(t *testing.T) {
 		"sequence number put back": {`UPDATE yserverd.documents SET seq = 4 WHERE id = ` + id, 5, "behind the last"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			url := pgtest.Database(t)
+			url := urls.url(t, t.Name())
 			s := mustOpen(t, postgres.Options{URL: url})
 			defer func() { require.NoError(t, s.Close()) }()
 			bystander := persist.Key{Party: "main", Room: "bystander"}

@@ -58,9 +58,10 @@ const (
 // TestLongLogsBecomePages: whatever a call brings, and wherever it ends, a long log is a few pages and less than two pages'
 // rows, and reads as it was written, from anywhere.
 func TestLongLogsBecomePages(t *testing.T) {
+	urls := newDatabases(t)
 	for _, each := range []int{1, 7, 10, 95} {
 		t.Run(fmt.Sprint("each=", each), func(t *testing.T) {
-			url := pgtest.Database(t)
+			url := urls.url(t, t.Name())
 			s := mustOpen(t, postgres.Options{URL: url})
 			defer func() { require.NoError(t, s.Close()) }()
 			s.SetPage(10, 20)
@@ -154,6 +155,7 @@ func TestLargeUpdatesStayRows(t *testing.T) {
 // TestDamageInPages: the update that is damaged is named, or the first that cannot be read, and a page is never made over
 // what is missing or damaged in a way that would hide it.
 func TestDamageInPages(t *testing.T) {
+	urls := newDatabases(t)
 	for name, c := range map[string]struct {
 		before, after string
 		row           persist.Seq
@@ -173,7 +175,7 @@ func TestDamageInPages(t *testing.T) {
 		"row's sum wrong then": {before: `UPDATE yserverd.updates SET sum = sum + 1 WHERE seq = 20`, row: 20, reason: "checksum mismatch"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			url := pgtest.Database(t)
+			url := urls.url(t, t.Name())
 			s := mustOpen(t, postgres.Options{URL: url})
 			defer func() { require.NoError(t, s.Close()) }()
 			appendNumbered(t, s, 1, 29, 29)
@@ -201,13 +203,14 @@ func TestDamageInPages(t *testing.T) {
 
 // TestSnapshotInDamagedPage: a page that cannot be made rows of stays, and is found damaged by the next reader.
 func TestSnapshotInDamagedPage(t *testing.T) {
+	urls := newDatabases(t)
 	for name, sql := range map[string]string{
 		"more":           `UPDATE yserverd.updates SET data = data || '\x00' WHERE seq = 20`,
 		"nothing":        `UPDATE yserverd.updates SET data = '' WHERE seq = 20`,
 		"changed length": `UPDATE yserverd.updates SET data = set_byte(data, 0, 255) WHERE seq = 20`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			url := pgtest.Database(t)
+			url := urls.url(t, t.Name())
 			s := mustOpen(t, postgres.Options{URL: url})
 			defer func() { require.NoError(t, s.Close()) }()
 			s.SetPage(10, 20)
