@@ -308,6 +308,16 @@ func TestFailureLimit(t *testing.T) {
 	require.Equal(t, []int{0, 0, 0}, tries(3), "a public party has no failures")
 }
 
+// What failed just before addresses are sorted out anew still counts.
+func TestFailureLimitOverGenerations(t *testing.T) {
+	l := gate.NewFailureLimit(1)
+	require.Zero(t, l.Fail("other", noon))
+	require.Zero(t, l.Fail("192.0.2.1", noon.Add(59*time.Second)))
+	require.Equal(t, 58*time.Second, l.Fail("192.0.2.1", noon.Add(61*time.Second)))
+	require.Equal(t, time.Second, l.Fail("192.0.2.1", noon.Add(118*time.Second)))
+	require.Zero(t, l.Fail("192.0.2.1", noon.Add(119*time.Second)))
+}
+
 // However many addresses fail, what is kept is bounded.
 func TestFailureLimitIsBounded(t *testing.T) {
 	l := gate.NewFailureLimit(1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -127,3 +128,54 @@ func (x *TestIndex) Indexed() bool { return x.index.newest != nil }
 
 // SweepNow sweeps once, beside the schedule.
 func SweepNow(s *Server) { s.sweeper.sweep() }
+
+// TestFlapping is a flapping whose clock is the test's.
+type TestFlapping struct{ f *flapping }
+
+// NewTestFlapping returns one of nobody.
+func NewTestFlapping() TestFlapping { return TestFlapping{newFlapping()} }
+
+// Closed notes a close at a time since the start.
+func (x TestFlapping) Closed(id string, at time.Duration) { x.f.closedAt(flapper{id: id}, at) }
+
+// Wait is how long a client has to stay away.
+func (x TestFlapping) Wait(id string, at time.Duration) time.Duration {
+	return x.f.waitAt(flapper{id: id}, at)
+}
+
+// Len is how many clients are kept.
+func (x TestFlapping) Len() int { return len(x.f.recent) + len(x.f.older) }
+
+// TestLeases are numbered leases.
+type TestLeases struct {
+	heap leases
+	all  []*lease
+}
+
+// NewTestLeases returns n leases, none of which is set.
+func NewTestLeases(n int) *TestLeases {
+	x := &TestLeases{}
+	for range n {
+		x.all = append(x.all, &lease{index: -1})
+	}
+	return x
+}
+
+// Set puts a lease to a time.
+func (x *TestLeases) Set(n int, at time.Time) { x.heap.set(x.all[n], at) }
+
+// Remove takes a lease out.
+func (x *TestLeases) Remove(n int) { x.heap.remove(x.all[n]) }
+
+// Due takes the first lease that is due, or returns -1.
+func (x *TestLeases) Due(now time.Time) int { return slices.Index(x.all, x.heap.due(now)) }
+
+// Leases is how many connections the server will look at.
+func Leases(s *Server) int {
+	s.warden.mu.Lock()
+	defer s.warden.mu.Unlock()
+	return len(s.warden.leases)
+}
+
+// ShareGrant reports whether two connections have one grant.
+func ShareGrant(a, b *Connection) bool { return a.grant.Load() == b.grant.Load() }
