@@ -55,7 +55,7 @@ func TestReadyAgainWithoutAnythingToStore(t *testing.T) {
 	require.Error(t, k.Srv.Ready())
 	time.Sleep(quiet)
 	require.Error(t, k.Srv.Ready(), "nothing has changed")
-	<-store.fails
+	require.Error(t, <-store.fails)
 	eventually(t, "ready", func() bool { return k.Srv.Ready() == nil })
 }
 
