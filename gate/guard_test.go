@@ -128,7 +128,7 @@ func TestNewGuardRefuses(t *testing.T) {
 		"a public party with rules":    {Public: true, Authorizer: allow(gate.Decision{})},
 		"a public party with tickets":  {Public: true, Tickets: gate.TicketsOnly, Authenticator: &people{}},
 		"rules about nobody":           {Authorizer: allow(gate.Decision{})},
-		"a ticket mode that is unkown": {Authenticator: &people{}, Tickets: 3},
+		"a ticket mode that is unknown": {Authenticator: &people{}, Tickets: 3},
 	} {
 		_, err := gate.NewGuard(c)
 		require.Error(t, err, name)
