@@ -254,6 +254,15 @@ func (s *livesServer) drive(d driven) {
 	require.NoError(s.t, err)
 }
 
+// await waits until so many reports have come, and returns them.
+func (s *livesServer) await(n int) (all []deed) {
+	s.t.Helper()
+	for range n {
+		all = append(all, decode[deed](s.t, []byte(s.line("deed "))))
+	}
+	return all
+}
+
 // deeds kills the process and returns what it had reported.
 func (s *livesServer) deeds() (all []deed) {
 	s.t.Helper()

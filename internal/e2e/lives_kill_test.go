@@ -164,8 +164,9 @@ func (k *lifeKiller) round(round int) {
 		}
 		k.s.drive(driven{r.kind, r.name, k.rng.Uint64()})
 	}
-	time.Sleep(time.Duration(20+k.rng.IntN(500)) * time.Millisecond) // the moment is what is tested
-	k.follow(rooms, k.s.deeds())
+	done := k.s.await(1 + k.rng.IntN(300))
+	time.Sleep(time.Duration(k.rng.IntN(20)) * time.Millisecond) // the moment is what is tested
+	k.follow(rooms, append(done, k.s.deeds()...))
 	k.s = nil
 	k.check(ctx, rooms)
 	k.start()
