@@ -19,7 +19,7 @@ import (
 )
 
 // both returns what becomes of a caller, alone and among many.
-func both(t *testing.T, ctx context.Context, room gate.Authorizer) (alone, many string) {
+func both(ctx context.Context, t *testing.T, room gate.Authorizer) (alone, many string) {
 	t.Helper()
 	d, err := room.Authorize(ctx, ann, &gate.Request{Room: "c1"})
 	verdicts, errs := room.(gate.BatchAuthorizer).AuthorizeAll(ctx, []gate.Ask{{Identity: ann, Room: "c1"}})
@@ -42,7 +42,7 @@ func TestDatabaseThatDoesNotAnswerDecidesNothing(t *testing.T) {
 	room := newRoom(t, a, chats())
 	is := func(ctx context.Context, want string) {
 		t.Helper()
-		alone, many := both(t, ctx, room)
+		alone, many := both(ctx, t, room)
 		require.Equal(t, want, alone)
 		require.Equal(t, want, many)
 	}
