@@ -118,7 +118,7 @@ func (r *keyRow) scan(rows pgx.Rows) error {
 func (k *tableKeys) verify(ctx context.Context, digest [sha256.Size]byte, now time.Time) (gate.Identity, error) {
 	stored := base64.RawURLEncoding.EncodeToString(digest[:])
 	var found []keyRow
-	err := k.backend.query(ctx, k.byKey, func(rows pgx.Rows) error {
+	err := k.backend.query(ctx, queryTimeout, k.byKey, func(rows pgx.Rows) error {
 		var r keyRow
 		if err := r.scan(rows); err != nil {
 			return err
@@ -191,7 +191,7 @@ func (k *tableKeys) recheck(ctx context.Context, proofs []string, now time.Time)
 		ids[i] = strings.TrimPrefix(p, tableProof)
 	}
 	checked := make(map[string]gate.Checked, len(proofs))
-	err := k.backend.query(ctx, k.byProof, func(rows pgx.Rows) error {
+	err := k.backend.query(ctx, queryTimeout+time.Duration(len(proofs))*perProof, k.byProof, func(rows pgx.Rows) error {
 		var r keyRow
 		if err := r.scan(rows); err != nil {
 			return err

@@ -57,10 +57,21 @@ func TestTableKey(t *testing.T) {
 	a.refused(withKey("unknown"), gate.CodeInvalid)
 	require.EqualValues(t, 1, a.db.queries.Load()-before)
 	a.refused(withKey(hashed("k1")), gate.CodeInvalid)
+}
 
-	// The key of another case, which a column that ignores case would find.
+// TestTableKeyOfCaseless: a column that ignores case finds more than the digest that was asked for.
+func TestTableKeyOfCaseless(t *testing.T) {
+	a := newApp(t)
+	a.exec(`CREATE COLLATION caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+		ALTER TABLE "apikey" ALTER COLUMN "key" TYPE text COLLATE caseless`)
+	a.started(a.configure())
+	a.key("k1", "ann", "")
+	a.is(withKey("k1"), "ann")
 	a.exec(`UPDATE "apikey" SET "key" = upper("key")`)
 	a.refused(withKey("k1"), gate.CodeInvalid)
+	a.key("k2", "ann", "")
+	a.exec(`UPDATE "apikey" SET "key" = $1`, hashed("k2"))
+	a.refused(withKey("k2"), gate.CodeInvalid) // two rows are nobody's
 }
 
 func TestTableKeyOrganisation(t *testing.T) {

@@ -15,6 +15,7 @@ const (
 	firstBackoff = 50 * time.Millisecond
 	lastBackoff  = time.Second // however long a backend is away
 	queryTimeout = 3 * time.Second
+	perProof     = time.Millisecond // on top of it, for each identity that is looked at again: a crowd is no outage
 )
 
 // errUnavailable is a backend that cannot be asked now. Callers see it as 503.
@@ -84,7 +85,7 @@ type backend struct {
 }
 
 // query runs a query and hands each row to scan. Its error is errUnavailable, errUnfit, or nil.
-func (b *backend) query(ctx context.Context, sql string, scan func(pgx.Rows) error, args ...any) error {
+func (b *backend) query(ctx context.Context, timeout time.Duration, sql string, scan func(pgx.Rows) error, args ...any) error {
 	probe, ok := b.breaker.enter()
 	if !ok {
 		return errUnavailable
@@ -96,7 +97,7 @@ func (b *backend) query(ctx context.Context, sql string, scan func(pgx.Rows) err
 			b.changed(o == failed, err)
 		}
 	}()
-	inner, cancel := context.WithTimeout(ctx, queryTimeout)
+	inner, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	err = b.read(inner, sql, scan, args)
 	var said *pgconn.PgError

@@ -41,6 +41,13 @@ func TestCatalogue(t *testing.T) {
 		{"keys that cannot be disabled", `ALTER TABLE "apikey" DROP COLUMN "enabled"`, nil, nil, []string{"the table apikey has no column enabled"}},
 		{"without the admin plugin", `ALTER TABLE "user" DROP COLUMN "role", DROP COLUMN "banned", DROP COLUMN "banExpires"`, nil, nil, nil},
 		{"an index is no table", `DROP TABLE "member"; CREATE INDEX "member" ON "user" ("id")`, nil, nil, []string{"there is no table member"}},
+		{
+			"a table that may not be read",
+			`CREATE ROLE limited; DO $$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %I TO limited', current_schema()); END $$;
+			GRANT SELECT ON "user", "member", "apikey" TO limited; SET LOCAL ROLE limited`,
+			nil, nil,
+			[]string{"has a column token that the database does not let us read"},
+		},
 		{"a view is one", `ALTER TABLE "member" RENAME TO "people"; CREATE VIEW "member" AS SELECT * FROM "people"`, nil, nil, nil},
 
 		{"named session table", "", func(c *identity.Config) { c.Session.Table = "sessions" }, []string{"session.table: the database has no table sessions"}, nil},

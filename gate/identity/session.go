@@ -69,7 +69,7 @@ func (s *sessions) verify(ctx context.Context, token string, now time.Time) (gat
 		return gate.Identity{}, gate.RefuseInvalid()
 	}
 	var found []sessionRow
-	err := s.backend.query(ctx, s.byToken, func(rows pgx.Rows) error {
+	err := s.backend.query(ctx, queryTimeout, s.byToken, func(rows pgx.Rows) error {
 		var r sessionRow
 		if err := r.scan(rows); err != nil {
 			return err
@@ -113,7 +113,7 @@ func (s *sessions) identity(r *sessionRow, now time.Time) (gate.Identity, error)
 // recheck looks for sessions by their ids. What is not in the result is gone.
 func (s *sessions) recheck(ctx context.Context, proofs []string, now time.Time) (map[string]gate.Checked, error) {
 	checked := make(map[string]gate.Checked, len(proofs))
-	err := s.backend.query(ctx, s.byProof, func(rows pgx.Rows) error {
+	err := s.backend.query(ctx, queryTimeout+time.Duration(len(proofs))*perProof, s.byProof, func(rows pgx.Rows) error {
 		var r sessionRow
 		if err := r.scan(rows); err != nil {
 			return err
