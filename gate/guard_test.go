@@ -124,10 +124,10 @@ func code(t testing.TB, err error) (int, string) {
 
 func TestNewGuardRefuses(t *testing.T) {
 	for name, c := range map[string]gate.GuardConfig{
-		"nothing":                      {},
-		"a public party with rules":    {Public: true, Authorizer: allow(gate.Decision{})},
-		"a public party with tickets":  {Public: true, Tickets: gate.TicketsOnly, Authenticator: &people{}},
-		"rules about nobody":           {Authorizer: allow(gate.Decision{})},
+		"nothing":                       {},
+		"a public party with rules":     {Public: true, Authorizer: allow(gate.Decision{})},
+		"a public party with tickets":   {Public: true, Tickets: gate.TicketsOnly, Authenticator: &people{}},
+		"rules about nobody":            {Authorizer: allow(gate.Decision{})},
 		"a ticket mode that is unknown": {Authenticator: &people{}, Tickets: 3},
 	} {
 		_, err := gate.NewGuard(c)

@@ -58,7 +58,8 @@ func (m *member) regrant(was, is *grant) bool {
 		m.told.Store(false) // it would be news again
 	}
 	hidden := is.NoPresence && !was.NoPresence
-	if hidden || was.Identity.UserID != is.Identity.UserID || was.Identity.Name != is.Identity.Name {
+	renamed := was.Identity.UserID != is.Identity.UserID || was.Identity.Name != is.Identity.Name
+	if hidden || renamed && m.party.Message != nil && m.party.Message.Presence {
 		m.srv.warden.beside.Go(func() { m.tell(func(r *room) { r.kind.regranted(m, hidden) }) })
 	}
 	return true

@@ -65,8 +65,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	decision, err := rt.party.admit(r.Context(), &gate.Request{HTTP: r, Party: rt.party.Name, Room: rt.room})
 	switch {
 	case err != nil:
-		s.log.Debug("refused", "party", rt.party.Name, "room", rt.room, "err", err)
-		s.refuse(w, r, rt, asRefusal(err))
+		refusal := asRefusal(err)
+		if refusal.Status >= http.StatusInternalServerError && r.Context().Err() == nil {
+			s.warden.undecided(rt.party, err)
+		} else {
+			s.log.Debug("refused", "party", rt.party.Name, "room", rt.room, "code", refusal.Code)
+		}
+		s.refuse(w, r, rt, refusal)
 	case upgrade:
 		s.connect(w, r, rt, decision)
 	default:

@@ -48,6 +48,9 @@ func (s *Server) Recheck(ctx context.Context, f RecheckFilter) (RecheckResult, e
 	if f.Party != "" && s.router.parties[f.Party] == nil {
 		return result, fmt.Errorf("yserver: no party is named %q", f.Party)
 	}
+	if s.draining.Load() {
+		return result, errDraining
+	}
 	for _, p := range s.parties {
 		if p.Guard == nil || f.Party != "" && f.Party != p.Name {
 			continue

@@ -244,6 +244,23 @@ func TestRecheckRounds(t *testing.T) {
 	})
 }
 
+// In a public room nobody has to be somebody: who no longer is, is anonymous.
+func TestExpiryInPublicRooms(t *testing.T) {
+	d := newDirectory()
+	d.knows("ann", until(soon()))
+	g, err := gate.NewGuard(gate.GuardConfig{Authenticator: d, Public: true})
+	require.NoError(t, err)
+	room := yserver.Message{Relay: yserver.RelayJSON, Presence: true, PresenceInterval: time.Millisecond}
+	k := start(t, messages(room), func(_ *yserver.Config, p *yserver.Party) { p.Access, p.Guard = nil, g })
+	bob := k.visit("b")
+	bob.rosterOf("b")
+	ann := k.visit("a", "token=ann")
+	eventually(t, "ann is nobody", func() bool { return bob.roster()[1].UserID == "" })
+	ann.sendText(`{"x":1}`)
+	bob.hears(`{"x":1,"from":"a"}`)
+	require.Zero(t, k.Srv.Stats().Dismissed)
+}
+
 // A room that hibernates is not woken up by what happens to its connections.
 func TestRecheckOfHibernatingRooms(t *testing.T) {
 	for name, kind := range map[string]func(*yserver.Config, *yserver.Party){

@@ -223,9 +223,7 @@ func (w *warden) decide(ctx context.Context, p *party, some []*member, done func
 	}
 	if err != nil && w.life.Err() == nil {
 		w.srv.counters.recheckErrors.Add(1)
-		w.complain.Do(func() {
-			w.srv.log.Warn("access cannot be decided again now; nobody is closed for that", "party", p.Name, "err", err)
-		})
+		w.undecided(p, err)
 	}
 	for i, m := range some {
 		o := outcomeUnknown
@@ -235,6 +233,13 @@ func (w *warden) decide(ctx context.Context, p *party, some []*member, done func
 		done(m, grants[i], o)
 	}
 	return err
+}
+
+// undecided logs, not too often, that a gate cannot decide.
+func (w *warden) undecided(p *party, err error) {
+	w.complain.Do(func() {
+		w.srv.log.Warn("access cannot be decided now; nobody is let in or closed for that", "party", p.Name, "err", err)
+	})
 }
 
 // verdictsOrNot is what a gate answers: there may be both.
