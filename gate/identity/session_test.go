@@ -120,6 +120,8 @@ func TestCookieTampered(t *testing.T) {
 		{"empty signature", token + "."},
 		{"empty token", identity.Signed("", secret)},
 		{"short signature", good[:len(good)-5]},
+		{"long signature", good + "AAAA"},
+		{"longer signature", strings.TrimSuffix(good, "=") + "AAAAA"},
 		{"signature without padding", strings.TrimSuffix(good, "=")},
 		{"signature with other last bits", good[:len(good)-2] + string(good[len(good)-2]+1) + "="},
 		{"another secret", identity.Signed(token, []byte("another secret of at least 32 bytes."))},
