@@ -28,7 +28,7 @@ func TestParseFlagsRefuses(t *testing.T) {
 		args []string
 		want string
 	}{
-		{nil, `expected one of "dev", "serve", "doc", "backup", "health", ...`},
+		{nil, `expected one of "dev", "serve", "check", "token", "doc", ...`},
 		{[]string{"start"}, "unexpected argument start"},
 		{[]string{"dev", "--port", "1"}, "unknown flag --port"},
 		{[]string{"dev", "extra"}, "unexpected argument extra"},

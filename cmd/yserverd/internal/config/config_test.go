@@ -411,6 +411,12 @@ func FuzzParse(f *testing.F) {
 	f.Add("listen: ${S}\n" + minimal)
 	f.Add("rooms: &a\n  <<: *a\n  M: [*a]\n")
 	f.Add("limits: {rooms: ${S:-3}}\nlog: {level: ${S}}\n" + minimal)
+	f.Add(room("{resource: {feature: '${S}', table: '${S}', key: '${S}'}}"))
+	f.Add(room("{roomId: {pattern: '(${S}', kindGroup: 1, idGroup: 2}, resources: {a: {resource: notes}}}"))
+	f.Add(room("{webhook: {url: '${S}', secret: '${S}'}}"))
+	f.Add(declared("resources: {a: {table: '${S}.b.c', firewall: [{field: '${S}', via: '${S}'}, {field: b, equals: 'ctx.${S}'}], read: {access: {roles: ['${S}+'], or: [{and: [{'${S}': 1}]}]}}}}"))
+	f.Add(declared("relationships: {r: {from: '${S}', subject: {column: a, equals: '${S}'}, resource: {column: b}, where: {c: {in: ['${S}']}}}}"))
+	f.Add("auth: {session: {table: '${S}', columns: {'${S}': '${S}'}}, jwt: {algorithms: ['${S}'], jwks_file: '${S}', jwks_url: '${S}'}}\n" + minimal)
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := parse(text, "S=hunter2hunter2")
 		if err == nil {
