@@ -105,8 +105,14 @@ func TestSnapshotsCutPages(t *testing.T) {
 	last := 45
 	for upTo := 1; upTo < 40; upTo += 4 {
 		require.NoError(t, s.Compact(t.Context(), notes, 0, uint64(upTo), []byte("snapshot")))
-		requireNumbered(t, mustLoad(t, s, notes).Tail, upTo+1, last)
+		tail := mustLoad(t, s, notes).Tail
+		requireNumbered(t, tail, upTo+1, last)
 		require.Zero(t, value[int64](t, url, logBytes))
+		bytes := 0
+		for _, row := range tail {
+			bytes += len(row.Data)
+		}
+		require.Equal(t, int64(bytes), value[int64](t, url, `SELECT log_bytes FROM yserverd.documents`), "the log is what is behind the snapshot")
 		appendNumbered(t, s, last+1, 5, 5)
 		last += 5
 		requireNumbered(t, mustLoad(t, s, notes).Tail, upTo+1, last)
