@@ -22,7 +22,7 @@ func TestKeyOfBetterAuth(t *testing.T) {
 }
 
 func TestStaticKey(t *testing.T) {
-	a := newApp(t)
+	a := &app{tb: t, clock: newClock()}
 	c := a.configure()
 	c.DB = nil
 	c.APIKeys.Static = []identity.StaticKey{

@@ -1,10 +1,13 @@
 package identity_test
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/yserverd/yserverd/gate"
@@ -94,4 +97,36 @@ func TestRecheckStatic(t *testing.T) {
 	require.Equal(t, gate.Checked{Identity: ids[0]}, checked[0])
 	requireRefusal(t, gate.CodeInvalid, checked[1].Refusal)
 	requireRefusal(t, gate.CodeInvalid, checked[2].Refusal)
+}
+
+// TestAtOnce: many callers at once, of every kind, beside those who are looked at again.
+func TestAtOnce(t *testing.T) {
+	a := newStartedApp(t)
+	token := a.session("ann", "org_1")
+	a.key("k", "bob", "")
+	a.exec(`UPDATE "apikey" SET "rateLimitEnabled" = true, "rateLimitMax" = 1000, "rateLimitTimeWindow" = 1000`)
+	held := []gate.Identity{a.is(withCookie(token), "ann"), a.is(withKey("k"), "bob")}
+	requests := map[string]request{"ann": withCookie(token), "bob": withKey("k"), "cyd": withBearer(minted(t, secret, claims(jwt.MapClaims{"sub": "cyd"})))}
+	var all sync.WaitGroup
+	errs := make(chan error, 1000)
+	for range 8 {
+		all.Go(func() {
+			for range 10 {
+				for user, r := range requests {
+					id, err := a.auth.Authenticate(context.Background(), r.caller(), gate.TicketsRefused)
+					if err != nil || id.UserID != user {
+						errs <- fmt.Errorf("%s is %s: %w", user, id.UserID, err)
+					}
+				}
+				if checked, err := a.auth.Recheck(context.Background(), held); err != nil || checked[0].Refusal != nil || checked[1].Refusal != nil {
+					errs <- fmt.Errorf("recheck: %v, %w", checked, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	close(errs)
+	for err := range errs {
+		require.NoError(t, err)
+	}
 }
