@@ -124,6 +124,7 @@ func TestRowsAreDecidedInOrder(t *testing.T) {
 		{"PUBLIC, anonymous writes", access.Table{Exception: true, Read: access.Rule{Roles: []string{"PUBLIC"}}, Write: access.Rule{Roles: []string{"PUBLIC"}}}, nil, nobody, "c1", writes, 1},
 		{"PUBLIC, and not to write rooms", access.Table{Exception: true, Read: access.Rule{Roles: []string{"PUBLIC"}}, Write: access.Rule{Roles: []string{"PUBLIC"}}}, &access.WriteRule{Roles: []string{"member"}}, nobody, "c1", reads, 1},
 		{"PUBLIC, record", access.Table{Exception: true, Read: access.Rule{Roles: []string{"PUBLIC"}, Record: record(is("status", access.OpEquals, "shared"))}}, nil, nobody, "c1", condition, 1},
+		{"PUBLIC, record, an anonymous admin", access.Table{Exception: true, Read: access.Rule{Roles: []string{"PUBLIC"}, Record: record(is("status", access.OpEquals, "shared"))}}, nil, gate.Identity{UserRole: "admin"}, "c1", condition, 1},
 		{"PUBLIC, with a role", access.Table{Exception: true, Read: access.Rule{Roles: []string{"PUBLIC"}}}, nil, guest, "c1", writes, 1},
 		{"PUBLIC, in a scope", access.Table{Firewall: scope, Read: access.Rule{Roles: []string{"PUBLIC"}}}, nil, nobody, "c1", firewall, 0},
 
