@@ -120,6 +120,11 @@ func TestAccessProblems(t *testing.T) {
 		{"a resource that is a number", "{resource: 7}", "9: rooms.M.access.resource: want a text (quote it if it looks like a number), got 7"},
 		{"a resource with another key", "{resource: {feature: chats, colum: id}}", "9: rooms.M.access.resource.colum: unknown key"},
 
+		{"an undeclared resource", "{resource: chat}", "9: rooms.M.access.resource: resource \"chat\" is not declared: declare it under resources, or use one of: chats, notes"},
+		{"an undeclared feature", "\n      resource:\n        feature: chat", "11: rooms.M.access.resource.feature: resource \"chat\" is not declared: declare it under resources, or use one of: chats, notes"},
+		{"an undeclared table", "\n      resource:\n        feature: notes\n        table: page", "12: rooms.M.access.resource.table: resource \"notes\" has no table \"page\": declare it, or use one of: marks, pages"},
+		{"a resource of several tables", "{resource: notes}", "9: rooms.M.access.resource: \"notes\" has several tables: write {feature: notes, table: …} with one of: marks, pages"},
+		{"a kind of several tables", "\n      roomId: {pattern: '^(a):(b)$', kindGroup: 1, idGroup: 2}\n      resources:\n        a: {resource: chats}\n        b: {resource: notes}", "13: rooms.M.access.resources.b.resource: \"notes\" has several tables: write {feature: notes, table: …} with one of: marks, pages"},
 		{"equals another value", "{roomIdEquals: ctx.activeTeamId}", "9: rooms.M.access.roomIdEquals: want ctx.userId or ctx.activeOrgId"},
 		{"equals a name", "{roomIdEquals: userId}", "9: rooms.M.access.roomIdEquals: want ctx.userId or ctx.activeOrgId"},
 
@@ -140,6 +145,7 @@ func TestAccessProblems(t *testing.T) {
 		{"public with tickets alone", "public\n    ticket: only", "10: rooms.M.ticket: access: public lets everybody in: want access for who has a ticket, or ticket: true"},
 		{"another ticket", "public\n    ticket: both", "10: rooms.M.ticket: want true (tickets too), only (nothing but tickets) or false"},
 		{"writers without a role", "public\n    write:\n      roles: []", "11: rooms.M.write.roles: is empty: want a role, or leave it out to let everybody"},
+		{"writers of an unknown role", "public\n    write:\n      roles: [admin, member+]", "11: rooms.M.write.roles[1]: no hierarchy knows the role \"member\": add it to auth.role_hierarchy, or write \"member\" for that role alone"},
 		{"another presence", "public\n    write:\n      presence: none", "11: rooms.M.write.presence: want all or writers"},
 		{"roles that are a text", "public\n    write: {roles: editor}", "10: rooms.M.write.roles: want a list, got text"},
 	} {

@@ -91,9 +91,6 @@ func (n *Names) decodeFrom(l *loader, at path, v any) {
 	for key, v := range m {
 		var name string
 		l.into(at.at(key), v, &name)
-		if name == "" {
-			l.fail(at.at(key), "want a name")
-		}
 		(*n)[key] = name
 	}
 }
