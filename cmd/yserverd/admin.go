@@ -39,6 +39,11 @@ func newAdmin(cfg *config.Config, whom audience, rooms *yserver.Server, store do
 		Origin:     origin,
 		ClientAddr: clientAddr(cfg.TrustedProxies),
 		Logger:     log,
+
+		FailuresPerMinute: cfg.Limits.AuthFailuresPerMinute,
+	}
+	if c.FailuresPerMinute == 0 {
+		c.FailuresPerMinute = -1 // 0 is the default there
 	}
 	for _, t := range cfg.Admin.Tokens {
 		c.Tokens = append(c.Tokens, admin.Token{Name: t.Name, SHA256: t.SHA256, Write: t.Write})

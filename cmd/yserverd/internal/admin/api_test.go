@@ -238,6 +238,12 @@ func TestTooManyFailures(t *testing.T) {
 	now, address = now.Add(50*time.Second), "192.0.2.1"
 	requireError(t, ask(api, http.MethodGet, "/admin/v1/stats", "guess"), http.StatusUnauthorized, "authentication", "AUTH_INVALID")
 
+	c.FailuresPerMinute = -1
+	api = MustNew(t, c)
+	for range 500 {
+		require.Equal(t, http.StatusUnauthorized, ask(api, http.MethodGet, "/admin/v1/stats", "guess").Code)
+	}
+
 	require.Equal(t, "192.0.2.1", admin.Network("192.0.2.1:443"))
 	require.Equal(t, "192.0.2.1", admin.Network("::ffff:192.0.2.1"))
 	require.Equal(t, admin.Network("[2001:db8::1]:443"), admin.Network("2001:db8::ffff:1"))
@@ -264,7 +270,7 @@ func TestConfigIsChecked(t *testing.T) {
 	for name, change := range map[string]func(c *admin.Config){
 		"no tokens": func(c *admin.Config) { c.Tokens = nil }, "path": func(c *admin.Config) { c.Path = "/admin/" },
 		"no path": func(c *admin.Config) { c.Path = "" }, "no figures": func(c *admin.Config) { c.Stats = nil },
-		"limit": func(c *admin.Config) { c.FailuresPerMinute = -1 },
+		"stall": func(c *admin.Config) { c.Stall = -1 },
 	} {
 		c, _ := config(t)
 		change(&c)

@@ -36,7 +36,7 @@ type Config struct {
 	// ClientAddr tells the address of a request's client. Zero means that of the connection.
 	ClientAddr func(*http.Request) string
 	// FailuresPerMinute is how many wrong tokens of one address are answered with 401; further ones are with 429. Zero
-	// means 120.
+	// means 120, and a negative number no limit.
 	FailuresPerMinute int
 	// Stall is how long a client of a backup may take nothing before it is cut off. Zero means one minute.
 	Stall time.Duration
@@ -83,7 +83,7 @@ func (c *Config) validate() error {
 		return errors.New("admin: without a token nobody could use it")
 	case c.Stats == nil:
 		return errors.New("admin: no figures")
-	case c.FailuresPerMinute < 0 || c.Stall < 0:
+	case c.Stall < 0:
 		return errors.New("admin: a limit is negative")
 	}
 	return nil
