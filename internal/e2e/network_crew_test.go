@@ -19,6 +19,7 @@ import (
 const (
 	crewNotes = 5                     // that a client writes between two questions whether all is saved
 	crewPause = 80 * time.Millisecond // behind each
+	lookPause = 20 * time.Millisecond // of the witness: little beside what a line in trouble takes
 )
 
 // crew is the clients of the killing's rooms while they write all the time, and what they were told meanwhile.
@@ -203,7 +204,7 @@ func (c *crew) everythingOnce(docs *shelf) {
 	}
 }
 
-// witness compares all the time what clients are told with what is in the store at that moment.
+// witness compares again and again what clients are told with what is in the store at that moment.
 type witness struct {
 	c      *crew
 	docs   *shelf
@@ -226,7 +227,7 @@ func (c *crew) witness(docs *shelf) *witness {
 			select {
 			case <-w.quit:
 				return
-			default:
+			case <-time.After(lookPause):
 				w.err = w.look()
 			}
 		}
