@@ -29,7 +29,8 @@ type Config struct {
 	Log *slog.Logger
 	// HTTP asks webhooks; its redirects and its timeout are not used. Nil means http.DefaultTransport.
 	HTTP *http.Client
-	// Timeout bounds one query, and the wait for a connection. Zero means 5 s.
+	// Timeout bounds one query, and the wait for a connection. Zero means 5 s. Whoever makes the DB sets its
+	// statement_timeout too: PostgreSQL may take a while to notice that nobody waits.
 	Timeout time.Duration
 	// Clock tells the time that webhooks are signed with. Nil means time.Now.
 	Clock func() time.Time
@@ -92,8 +93,11 @@ func New(ctx context.Context, c Config) (*Access, error) {
 	if err != nil {
 		return nil, fmt.Errorf("access: %w", err)
 	}
+	if err := invalid(b.problems); err != nil {
+		return nil, err
+	}
 	a.catalogue = b.catalogue
-	return a, invalid(b.problems)
+	return a, nil
 }
 
 // Room returns the authorizer of a party, nil being the rule that has nothing in it. The name is for the paths of

@@ -70,6 +70,13 @@ func TestIDNamesOneRowByItsExactText(t *testing.T) {
 		})
 	}
 	require.EqualValues(t, 8, count(t, db, "keys"))
+
+	before := db.asked.Load()
+	for column, id := range map[string]string{"i": "seven", "u": "x", "t": strings.Repeat("x", 1<<20)} {
+		room := newRoom(t, a, &access.RoomRule{Resource: &access.ResourceRef{Feature: "chats", Key: column}})
+		require.Equal(t, firewall, ask(t, room, ann, id))
+	}
+	require.Equal(t, before, db.asked.Load(), "what is no key is in no row")
 }
 
 func without(list []string, s string) (rest []string) {
@@ -89,7 +96,7 @@ func count(t *testing.T, db *database, table string) (n int64) {
 
 // A caller's value of a column's type, in all the types.
 func TestCallersAreComparedByTheTypeOfTheColumn(t *testing.T) {
-	db := newDatabase(t, keysTable+`ALTER TABLE keys ADD COLUMN id int DEFAULT 1; DELETE FROM keys WHERE t <> 'Plan'; CREATE UNIQUE INDEX ON keys (id);`)
+	db := newDatabase(t, keysTable+`ALTER TABLE keys ADD COLUMN id int DEFAULT 1, ADD COLUMN k "char" DEFAULT 'P'; DELETE FROM keys WHERE t <> 'Plan'; CREATE UNIQUE INDEX ON keys (id);`)
 	const uuid = "6f1c2c5e-94b5-4a3c-b1cf-c8a1a4d6a0f1"
 	const padded = "Plan "
 	for column, users := range map[string]map[string]bool{
@@ -97,6 +104,7 @@ func TestCallersAreComparedByTheTypeOfTheColumn(t *testing.T) {
 		"v": {"Plan": true, "plan": false},
 		"c": {"Plan": true, padded: false},
 		"o": {"Plan": true, "plan": false},
+		"k": {"P": true, "Plan": false}, // a cast would cut
 		"m": {"calm": true, "no label": false},
 		"x": {"Plan": true, "plan": true, "plane": false}, // that is what the type is for
 		"f": {"Plan": true, "plan": true, "plane": false},

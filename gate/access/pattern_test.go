@@ -26,7 +26,7 @@ func twoKinds() *access.Schema {
 
 const twoKindsTables = `
 CREATE TABLE day_notes (id text PRIMARY KEY, published bool); INSERT INTO day_notes VALUES ('mon', true), ('tue', false), ('1', true);
-CREATE TABLE records (id int PRIMARY KEY, organization_id text); INSERT INTO records VALUES (1, 'org1'), (2, 'org2');`
+CREATE TABLE records (id int PRIMARY KEY, organization_id text); INSERT INTO records VALUES (1, 'org1'), (2, 'org2'), (3, 'org1');`
 
 func kindsPattern(expr string) *access.RoomRule {
 	return &access.RoomRule{Pattern: &access.Pattern{Expr: expr, KindGroup: 1, IDGroup: 2, Resources: map[string]access.ResourceRef{
@@ -45,6 +45,7 @@ func TestPatternFindsTheResource(t *testing.T) {
 	}{
 		{ann, "record:1", writes},
 		{ann, "record:2", notFound},
+		{ann, "record:3", writes},
 		{ann, "record:mon", notFound},
 		{ann, "record:01", notFound},
 		{alien, "record:2", roleRequired},

@@ -111,6 +111,7 @@ func TestRowsAreDecidedInOrder(t *testing.T) {
 		{"record, admin abroad", access.Table{Firewall: scope, Read: open}, nil, abroad, "free", firewall, 1},
 		{"record, empty value", access.Table{Firewall: []access.Clause{owner()}, Read: access.Rule{Record: record(access.Test{Field: "organization_id", Op: access.OpEquals, Value: access.Operand{Ctx: access.CtxActiveOrgID}})}}, nil, gate.Identity{UserID: "ann"}, "c1", condition, 1},
 		{"record, empty value not equal", access.Table{Firewall: []access.Clause{owner()}, Read: access.Rule{Record: record(access.Test{Field: "organization_id", Op: access.OpNotEquals, Value: access.Operand{Ctx: access.CtxActiveOrgID}})}}, nil, gate.Identity{UserID: "ann"}, "c1", condition, 1},
+		{"record, empty value against NULL", access.Table{Firewall: []access.Clause{owner()}, Read: access.Rule{Record: record(access.Test{Field: "organization_id", Op: access.OpEquals, Value: access.Operand{Ctx: access.CtxActiveOrgID}})}}, nil, gate.Identity{UserID: "ann"}, "lost", condition, 1},
 		{"or, one holds", access.Table{Firewall: scope, Read: access.Rule{Record: &access.Condition{Or: []*access.Condition{record(is("status", access.OpEquals, "shared")), record(is("score", access.OpGreaterThan, 4))}}}}, nil, ann, "c1", writes, 1},
 		{"or, none holds", access.Table{Firewall: scope, Read: access.Rule{Record: &access.Condition{Or: []*access.Condition{record(is("status", access.OpEquals, "shared")), record(is("score", access.OpGreaterThan, 5))}}}}, nil, ann, "c1", condition, 1},
 		{"or, and a test", access.Table{Firewall: scope, Read: access.Rule{Record: &access.Condition{Tests: []access.Test{is("score", access.OpLessThan, 5)}, Or: []*access.Condition{record(is("status", access.OpEquals, "open"))}}}}, nil, ann, "c1", condition, 1},
@@ -126,6 +127,7 @@ func TestRowsAreDecidedInOrder(t *testing.T) {
 		{"PUBLIC, record", access.Table{Exception: true, Read: access.Rule{Roles: []string{"PUBLIC"}, Record: record(is("status", access.OpEquals, "shared"))}}, nil, nobody, "c1", condition, 1},
 		{"PUBLIC, record, an anonymous admin", access.Table{Exception: true, Read: access.Rule{Roles: []string{"PUBLIC"}, Record: record(is("status", access.OpEquals, "shared"))}}, nil, gate.Identity{UserRole: "admin"}, "c1", condition, 1},
 		{"PUBLIC, with a role", access.Table{Exception: true, Read: access.Rule{Roles: []string{"PUBLIC"}}}, nil, guest, "c1", writes, 1},
+		{"PUBLIC, in a scope, an organisation without a user", access.Table{Firewall: scope, Read: access.Rule{Roles: []string{"PUBLIC"}}}, nil, gate.Identity{OrgID: "org1"}, "c1", firewall, 0},
 		{"PUBLIC, in a scope", access.Table{Firewall: scope, Read: access.Rule{Roles: []string{"PUBLIC"}}}, nil, nobody, "c1", firewall, 0},
 
 		// writing: the room's rule and the resource's

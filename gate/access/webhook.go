@@ -170,23 +170,20 @@ type webhookAnswer struct {
 // parseAnswer reads {"access":"read"|"write","until"?}, until being RFC 3339 or Unix seconds. Other members are ignored;
 // everything that is not understood is an error, which admits nobody.
 func parseAnswer(text []byte) (webhookAnswer, error) {
-	var body struct {
-		Access string          `json:"access"`
-		Until  json.RawMessage `json:"until"`
-	}
+	var body map[string]json.RawMessage // a struct would take ACCESS for access
 	if err := json.Unmarshal(text, &body); err != nil {
 		return webhookAnswer{}, fmt.Errorf("read the answer: %w", err)
 	}
 	var a webhookAnswer
-	switch body.Access {
-	case "read":
-	case "write":
+	switch string(body["access"]) {
+	case `"read"`:
+	case `"write"`:
 		a.write = true
 	default:
 		return webhookAnswer{}, errors.New(`the answer's access is neither "read" nor "write"`)
 	}
 	var err error
-	a.until, err = parseUntil(body.Until)
+	a.until, err = parseUntil(body["until"])
 	return a, err
 }
 

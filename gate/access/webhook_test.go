@@ -117,6 +117,7 @@ func TestWebhookAnswers(t *testing.T) {
 		{"until empty", 200, `{"access":"write","until":""}`, nil, unavailable},
 		{"unknown access", 200, `{"access":"admin"}`, nil, unavailable},
 		{"other case", 200, `{"access":"WRITE"}`, nil, unavailable},
+		{"other name", 200, `{"ACCESS":"write"}`, nil, unavailable},
 		{"no access", 200, `{}`, nil, unavailable},
 		{"null", 200, `null`, nil, unavailable},
 		{"access is true", 200, `{"access":true}`, nil, unavailable},
