@@ -392,7 +392,9 @@ func TestCloseEndsBackups(t *testing.T) {
 	defer resp.Body.Close()
 	closed := make(chan struct{})
 	go func() { defer close(closed); api.Close() }()
-	_, err := archive.Unpack(resp.Body, t.TempDir(), nil)
+	received, err := io.ReadAll(resp.Body)
+	require.Error(t, err, "whoever saves the answer is told that it broke off")
+	_, err = archive.Unpack(bytes.NewReader(received), t.TempDir(), nil)
 	require.ErrorIs(t, err, archive.ErrBroken)
 	<-closed
 	require.Zero(t, s.live.Load())
