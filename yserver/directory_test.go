@@ -17,6 +17,7 @@ import (
 // real gate with a backend that tests change.
 type directory struct {
 	mu     sync.Mutex
+	lasts  map[string]time.Duration // by user, how long what is said of them holds
 	who    map[string]gate.Identity // by token
 	now    map[string]gate.Checked  // by user, what a recheck finds; else what was held
 	may    map[string]gate.Decision // by user; else to read and write
@@ -30,7 +31,7 @@ type directory struct {
 
 func newDirectory() *directory {
 	return &directory{
-		who: map[string]gate.Identity{}, now: map[string]gate.Checked{},
+		lasts: map[string]time.Duration{}, who: map[string]gate.Identity{}, now: map[string]gate.Checked{},
 		may: map[string]gate.Decision{}, out: map[string]*gate.Refusal{},
 	}
 }
@@ -57,6 +58,18 @@ func until(at time.Time) func(*gate.Identity) {
 	return func(id *gate.Identity) { id.ExpiresAt = at }
 }
 
+// briefly is how long access lasts in tests that see it end: it begins when the
+// caller is let in, however long that takes.
+const briefly = 100 * time.Millisecond
+
+// endLocked returns when what is said of a user now ends.
+func (d *directory) endLocked(user string, otherwise time.Time) time.Time {
+	if last, ok := d.lasts[user]; ok {
+		return time.Now().Add(last)
+	}
+	return otherwise
+}
+
 func by(m gate.Method) func(*gate.Identity) { return func(id *gate.Identity) { id.Method = m } }
 
 func (d *directory) Authenticate(_ context.Context, c *gate.Caller, _ gate.TicketMode) (gate.Identity, error) {
@@ -71,6 +84,7 @@ func (d *directory) verify(token string) (gate.Identity, error) {
 	case d.down != nil:
 		return gate.Identity{}, d.down
 	case token == "" || ok:
+		id.ExpiresAt = d.endLocked(token, id.ExpiresAt)
 		return id, nil
 	}
 	return gate.Identity{}, gate.RefuseInvalid()
@@ -91,6 +105,7 @@ func (d *directory) Recheck(ctx context.Context, ids []gate.Identity) ([]gate.Ch
 		if !ok {
 			answer.Identity = id
 		}
+		answer.Identity.ExpiresAt = d.endLocked(id.UserID, answer.Identity.ExpiresAt)
 		answers = append(answers, answer)
 	}
 	err := d.down
@@ -140,6 +155,9 @@ func (d *directory) decide(id gate.Identity, _ string) gate.Verdict {
 	if !ok {
 		decision.Write = true
 	}
+	if last, ok := d.lasts["rule of "+id.UserID]; ok {
+		decision.Until = time.Now().Add(last)
+	}
 	return gate.Verdict{Decision: decision, Refusal: d.out[id.UserID]}
 }
 
@@ -166,9 +184,8 @@ func messages(m yserver.Message) func(*yserver.Config, *yserver.Party) {
 	return func(_ *yserver.Config, p *yserver.Party) { p.Document, p.Message, p.YWebSocket = nil, &m, "" }
 }
 
-// soon is when credentials expire in tests, and far when they do not.
-func soon() time.Time { return time.Now().Add(50 * time.Millisecond) }
-func far() time.Time  { return time.Now().Add(time.Hour) }
+// far is when credentials expire that do not in a test.
+func far() time.Time { return time.Now().Add(time.Hour) }
 
 // expectEnd requires that the server ends the connection with a code and a
 // reason.

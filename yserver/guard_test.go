@@ -164,6 +164,7 @@ func TestFlappingSetup(t *testing.T) {
 }
 
 func TestUpgradesPerSecond(t *testing.T) {
+	t.Parallel()
 	k := start(t, func(c *yserver.Config, _ *yserver.Party) { c.Limits.UpgradesPerSecond = 1 })
 	k.dial("/parties/main/r")
 	_, resp, err := k.tryDial("/parties/main/r")

@@ -17,19 +17,19 @@ import (
 // access nobody can prolong.
 func TestExpiryCloses(t *testing.T) {
 	d := newDirectory()
-	d.knows("ann", until(soon()))
+	d.knows("ann")
+	d.lasts["ann"] = briefly
 	d.knows("bob")
 	k := start(t, messages(yserver.Message{}), guarded(t, d))
 	bob := k.visit("b", "token=bob")
 	k.visit("a", "token=ann").expectEnd(4401, "token expired")
-	require.Equal(t, 401, k.refused("/parties/main/r?token=ann"))
 	require.Empty(t, d.batches(), "a token that is over needs no backend")
 	bob.sendText("still there")
 	bob.noText()
 	require.EqualValues(t, 1, k.Srv.Stats().Dismissed)
 
 	t.Run("without a guard", func(t *testing.T) {
-		at := soon()
+		at := time.Now().Add(briefly)
 		k := start(t, func(_ *yserver.Config, p *yserver.Party) {
 			p.Access = func(context.Context, *gate.Request) (gate.Decision, error) {
 				return gate.Decision{Identity: gate.Identity{UserID: "u", ExpiresAt: at}, Until: at.Add(time.Hour)}, nil
@@ -42,10 +42,11 @@ func TestExpiryCloses(t *testing.T) {
 
 // A document goes on for a grace, to which another look belongs.
 func TestExpiryGraceOfDocuments(t *testing.T) {
+	t.Parallel()
 	d := newDirectory()
-	k := start(t, guarded(t, d), withGrace(300*time.Millisecond))
-	d.knows("ann", by(gate.MethodSession), until(soon()))
-	d.set(func() { d.now["ann"] = gate.Checked{Refusal: gate.RefuseExpired()} })
+	k := start(t, guarded(t, d), withGrace(time.Second))
+	d.knows("ann", by(gate.MethodSession))
+	d.set(func() { d.lasts["ann"], d.now["ann"] = briefly, gate.Checked{Refusal: gate.RefuseExpired()} })
 	ann, _ := k.join("/parties/main/r?token=ann")
 	eventually(t, "the session is looked at", func() bool { return len(d.batches()) == 1 })
 	ann.update(typed(7, 0, "late"))
@@ -56,12 +57,13 @@ func TestExpiryGraceOfDocuments(t *testing.T) {
 	require.Len(t, d.batches(), 3)
 
 	t.Run("none", func(t *testing.T) {
-		d.knows("ann", until(soon()))
+		d.knows("ann")
 		k := start(t, guarded(t, d), withGrace(-1))
 		k.dial("/parties/main/r?token=ann").expectEnd(4401, "token expired")
 	})
 	t.Run("no grace for what is refused", func(t *testing.T) {
-		d.knows("cut", by(gate.MethodSession), until(soon()))
+		d.knows("cut", by(gate.MethodSession))
+		d.set(func() { d.lasts["cut"] = briefly })
 		k := start(t, guarded(t, d), withGrace(time.Hour))
 		w := k.dial("/parties/main/r?token=cut")
 		d.set(func() {
@@ -74,12 +76,13 @@ func TestExpiryGraceOfDocuments(t *testing.T) {
 
 // Sessions slide: the row is read again before a connection ends.
 func TestExpiryOfSessionsThatSlide(t *testing.T) {
+	t.Parallel()
 	d := newDirectory()
 	k := start(t, messages(yserver.Message{Relay: yserver.RelayJSON}), guarded(t, d))
-	d.knows("ann", by(gate.MethodSession), until(soon()))
+	d.knows("ann", by(gate.MethodSession))
 	slid := d.who["ann"]
-	slid.ExpiresAt, slid.Roles = soon().Add(100*time.Millisecond), []string{"editor"}
-	d.set(func() { d.now["ann"] = gate.Checked{Identity: slid} })
+	slid.Roles = []string{"editor"}
+	d.set(func() { d.lasts["ann"], d.now["ann"] = briefly, gate.Checked{Identity: slid} })
 	ann := k.visit("a", "token=ann")
 	conn := k.room("r").Connection("a")
 	eventually(t, "it slides", func() bool { return len(conn.Identity().Roles) == 1 })
@@ -96,10 +99,10 @@ func TestExpiryOfSessionsThatSlide(t *testing.T) {
 func TestDecisionsThatEnd(t *testing.T) {
 	d := newDirectory()
 	d.knows("ann", until(far()))
-	d.set(func() { d.may["ann"] = gate.Decision{Write: true, Until: soon()} })
+	d.set(func() { d.lasts["rule of ann"] = briefly })
 	k := start(t, guarded(t, d), withGrace(time.Hour))
 	w, _ := k.join("/parties/main/r?token=ann")
-	d.set(func() { d.may["ann"] = gate.Decision{Write: false} })
+	d.set(func() { delete(d.lasts, "rule of ann"); d.may["ann"] = gate.Decision{Write: false} })
 	w.expect("02 00 09 726561642d6f6e6c79")
 	d.set(func() { d.out["ann"] = gate.RefuseDenied() })
 	require.Equal(t, yserver.RecheckResult{Checked: 1, Closed: 1}, k.recheck(yserver.RecheckFilter{}))
@@ -217,6 +220,7 @@ func TestRecheckInMessageRooms(t *testing.T) {
 
 // Every Config.Recheck all are asked about; who could not be decided, again soon.
 func TestRecheckRounds(t *testing.T) {
+	t.Parallel()
 	d := newDirectory()
 	d.knows("ann")
 	d.knows("bob")
@@ -247,7 +251,8 @@ func TestRecheckRounds(t *testing.T) {
 // In a public room nobody has to be somebody: who no longer is, is anonymous.
 func TestExpiryInPublicRooms(t *testing.T) {
 	d := newDirectory()
-	d.knows("ann", until(soon()))
+	d.knows("ann")
+	d.lasts["ann"] = briefly
 	g, err := gate.NewGuard(gate.GuardConfig{Authenticator: d, Public: true})
 	require.NoError(t, err)
 	room := yserver.Message{Relay: yserver.RelayJSON, Presence: true, PresenceInterval: time.Millisecond}
@@ -263,6 +268,7 @@ func TestExpiryInPublicRooms(t *testing.T) {
 
 // A room that hibernates is not woken up by what happens to its connections.
 func TestRecheckOfHibernatingRooms(t *testing.T) {
+	t.Parallel()
 	for name, kind := range map[string]func(*yserver.Config, *yserver.Party){
 		"document": func(*yserver.Config, *yserver.Party) {},
 		"messages": messages(yserver.Message{Relay: yserver.RelayJSON}),
@@ -278,7 +284,7 @@ func TestRecheckOfHibernatingRooms(t *testing.T) {
 			d.set(func() {
 				d.may["bob"] = gate.Decision{}
 				id := d.who["ann"]
-				id.ExpiresAt = soon()
+				id.ExpiresAt = time.Now().Add(time.Second)
 				d.now["ann"] = gate.Checked{Identity: id}
 			})
 			sleeps := k.Srv.Stats().Hibernations

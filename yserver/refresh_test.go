@@ -42,8 +42,9 @@ func (w *wire) refresh(prefix, token string) (r refreshed) {
 func TestRefreshOfDocuments(t *testing.T) {
 	d := newDirectory()
 	at := far().Truncate(time.Second).UTC()
-	d.knows("ann", until(soon()))
+	d.knows("ann")
 	d.set(func() {
+		d.lasts["ann"] = briefly
 		d.who["secret-new"] = gate.Identity{UserID: "ann", OrgID: "org", Name: "Ann", ExpiresAt: at}
 		d.who["secret-bob"] = gate.Identity{UserID: "bob", OrgID: "org"}
 		d.who["secret-org"] = gate.Identity{UserID: "ann", OrgID: "other"}
@@ -83,10 +84,12 @@ func TestRefreshOfDocuments(t *testing.T) {
 
 // Without a token in time the grace ends; with one it does not matter any more.
 func TestRefreshEndsTheGrace(t *testing.T) {
+	t.Parallel()
 	d := newDirectory()
-	d.knows("ann", until(soon()))
+	d.knows("ann")
+	d.lasts["ann"] = briefly
 	d.knows("new", func(id *gate.Identity) { id.UserID = "ann" })
-	k := start(t, guarded(t, d), withGrace(250*time.Millisecond))
+	k := start(t, guarded(t, d), withGrace(time.Second))
 	late, _ := k.join("/parties/main/r?token=ann")
 	intime, _ := k.join("/parties/main/r?token=ann")
 	require.True(t, intime.refresh("__YPS:", "new").OK)
@@ -153,6 +156,7 @@ func TestRefreshSpellings(t *testing.T) {
 // In a message room, too, the token is relayed to nobody, whatever the room does
 // with messages, and a read-only caller may bring one.
 func TestRefreshOfMessageRooms(t *testing.T) {
+	t.Parallel()
 	s := &script{}
 	s.message = func(_ context.Context, c *yserver.Connection, p yserver.Payload) error {
 		c.Room().Broadcast(p)
