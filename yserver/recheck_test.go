@@ -299,28 +299,36 @@ func TestRecheckOfHibernatingRooms(t *testing.T) {
 
 // A verdict on what a connection no longer has does not count.
 func TestRecheckOfWhatWasRefreshed(t *testing.T) {
-	d := newDirectory()
-	d.knows("ann")
-	k := start(t, messages(yserver.Message{}), guarded(t, d))
-	ann := k.visit("a", "token=ann")
-	d.set(func() {
-		d.now["ann"] = gate.Checked{Refusal: gate.RefuseInvalid()}
-		d.hold, d.held = make(chan struct{}), make(chan struct{})
-	})
-	result := make(chan yserver.RecheckResult)
-	go func() {
-		r, _ := k.Srv.Recheck(context.Background(), yserver.RecheckFilter{})
-		result <- r
-	}()
-	<-d.held
-	d.set(func() { d.who["new"] = gate.Identity{UserID: "ann", OrgID: "org", Proof: "2"} })
-	ann.sendText(`{"type":"auth:refresh","token":"new"}`)
-	ann.hears(`{"type":"auth:refresh","ok":true}`)
-	close(d.hold)
-	require.Equal(t, yserver.RecheckResult{Checked: 1}, <-result)
-	ann.sendText("x")
-	ann.noText()
-	require.Zero(t, k.Srv.Stats().Dismissed)
+	for name, old := range map[string]gate.Checked{
+		"refused":  {Refusal: gate.RefuseInvalid()},
+		"admitted": {Identity: gate.Identity{UserID: "ann", OrgID: "org", Proof: "old"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDirectory()
+			d.knows("ann")
+			k := start(t, messages(yserver.Message{}), guarded(t, d))
+			ann := k.visit("a", "token=ann")
+			d.set(func() {
+				d.now["ann"] = old
+				d.hold, d.held = make(chan struct{}), make(chan struct{})
+			})
+			result := make(chan yserver.RecheckResult)
+			go func() {
+				r, _ := k.Srv.Recheck(context.Background(), yserver.RecheckFilter{})
+				result <- r
+			}()
+			<-d.held
+			d.set(func() { d.who["new"] = gate.Identity{UserID: "ann", OrgID: "org", Proof: "new"} })
+			ann.sendText(`{"type":"auth:refresh","token":"new"}`)
+			ann.hears(`{"type":"auth:refresh","ok":true}`)
+			close(d.hold)
+			require.Equal(t, yserver.RecheckResult{Checked: 1}, <-result)
+			require.Equal(t, "new", k.room("r").Connection("a").Identity().Proof)
+			ann.sendText("x")
+			ann.noText()
+			require.Zero(t, k.Srv.Stats().Dismissed)
+		})
+	}
 }
 
 // A gate that panics or answers nonsense closes nobody.
