@@ -22,6 +22,8 @@ func TestCookieOfBetterAuth(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, "q3rFkXw8dZ0bT5nVj1LmYcPa7sHuEi2G", token)
 	require.Equal(t, value, identity.Cookie(token, secret))
+	_, ok = identity.OpenCookie(identity.Cookie(token, nil), nil)
+	require.False(t, ok, "a server without a secret believes no signature")
 }
 
 func TestSession(t *testing.T) {
