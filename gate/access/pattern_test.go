@@ -34,8 +34,21 @@ func kindsPattern(expr string) *access.RoomRule {
 	}}}
 }
 
-func TestPatternFindsTheResource(t *testing.T) {
+// The tests share a database, since it is only read.
+func TestPattern(t *testing.T) {
 	db := newDatabase(t, twoKindsTables)
+	for name, test := range map[string]func(*testing.T, *database){
+		"PatternFindsTheResource":                            patternFindsTheResource,
+		"PatternMatchesTheWholeID":                           patternMatchesTheWholeID,
+		"PatternWithoutPublicResourceAsksForAnIdentityFirst": patternWithoutPublicResourceAsksForAnIdentityFirst,
+		"PatternTakesLinearTime":                             patternTakesLinearTime,
+		"WriteRuleOfARoomCountsForEveryKind":                 writeRuleOfARoomCountsForEveryKind,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, db) })
+	}
+}
+
+func patternFindsTheResource(t *testing.T, db *database) {
 	a := newAccess(t, db, twoKinds())
 	room := newRoom(t, a, kindsPattern(`^(day-note|record|other):([A-Za-z0-9_-]+)$`))
 	for _, c := range []struct {
@@ -76,8 +89,7 @@ func TestPatternFindsTheResource(t *testing.T) {
 	}
 }
 
-func TestPatternMatchesTheWholeID(t *testing.T) {
-	db := newDatabase(t, twoKindsTables)
+func patternMatchesTheWholeID(t *testing.T, db *database) {
 	a := newAccess(t, db, twoKinds())
 	for _, expr := range []string{
 		`(record|day-note):([0-9]+)`, `(?m)^(record|day-note):([0-9]+)$`, `(?P<kind>record|day-note):(?P<id>[0-9]+)`,
@@ -94,8 +106,7 @@ func TestPatternMatchesTheWholeID(t *testing.T) {
 	require.Equal(t, writes, ask(t, newRoom(t, a, swapped), ann, "1@record"))
 }
 
-func TestPatternWithoutPublicResourceAsksForAnIdentityFirst(t *testing.T) {
-	db := newDatabase(t, twoKindsTables)
+func patternWithoutPublicResourceAsksForAnIdentityFirst(t *testing.T, db *database) {
 	rule := kindsPattern(`(record|day-note):([0-9]+)`)
 	delete(rule.Pattern.Resources, "day-note")
 	room := newRoom(t, newAccess(t, db, twoKinds()), rule)
@@ -106,14 +117,12 @@ func TestPatternWithoutPublicResourceAsksForAnIdentityFirst(t *testing.T) {
 }
 
 // An expression that takes exponential time elsewhere.
-func TestPatternTakesLinearTime(t *testing.T) {
-	db := newDatabase(t, twoKindsTables)
+func patternTakesLinearTime(t *testing.T, db *database) {
 	room := newRoom(t, newAccess(t, db, twoKinds()), kindsPattern(`(record|day-note):((?:a|a?)+)+b`))
 	require.Equal(t, badRoom, ask(t, room, ann, "record:"+strings.Repeat("a", gate.MaxRoomID-10)))
 }
 
-func TestWriteRuleOfARoomCountsForEveryKind(t *testing.T) {
-	db := newDatabase(t, twoKindsTables)
+func writeRuleOfARoomCountsForEveryKind(t *testing.T, db *database) {
 	rule := kindsPattern(`(record|day-note):([a-z0-9]+)`)
 	rule.Write = &access.WriteRule{Roles: []string{"editor"}, WritersOnlyPresence: true}
 	room := newRoom(t, newAccess(t, db, twoKinds()), rule)
