@@ -471,6 +471,21 @@ func TestDocumentation(t *testing.T) {
 	}
 }
 
+// TestDocumentedResources parses the resources that docs/configuration.md shows.
+func TestDocumentedResources(t *testing.T) {
+	text, err := os.ReadFile("../../../../docs/configuration.md")
+	require.NoError(t, err)
+	_, after, found := strings.Cut(string(text), "\n## Resources\n\n```\n")
+	require.True(t, found)
+	shown, _, found := strings.Cut(after, "```\n")
+	require.True(t, found)
+	c, err := parse(shown+"rooms: {M: {type: document, access: {resource: {feature: events, table: holidays}}}}\n",
+		"YSERVERD_AUTH_SECRET=0123456789abcdef0123456789abcdef", "YSERVERD_DATABASE_URL=postgres://u@h/app", "YSERVERD_AUTH_ROLE_HIERARCHY=member,editor")
+	require.NoError(t, err)
+	require.Len(t, c.Resources["events"].Tables, 2)
+	require.Len(t, c.Resources["chats"].Tables["chats"].Firewall, 4)
+}
+
 // has reports whether a tree of mappings has a path.
 func has(tree any, steps []string) bool {
 	for _, step := range steps {
