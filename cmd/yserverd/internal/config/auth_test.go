@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/yserverd/yserverd/cmd/yserverd/internal/config"
+	"github.com/yserverd/yserverd/gate/identity"
 )
 
 // TestAuthProblems has auth of a file with a database for each mistake, from line 2 on.
@@ -58,6 +61,48 @@ func TestTablesNeedADatabase(t *testing.T) {
 	}
 	_, err := parse("auth: {session: {enabled: false, cookie: sid}, api_keys: {header: x-key}}\n" + minimal)
 	require.NoError(t, err)
+}
+
+// TestSecureCookies: the cookie's name depends on what browsers see.
+func TestSecureCookies(t *testing.T) {
+	for url, secure := range map[string]bool{"": false, "http://docs.example": false, "https://docs.example": true, "HTTPS://docs.example/yjs": true} {
+		c, err := parse("public_url: '" + url + "'\n" + minimal)
+		require.NoError(t, err)
+		require.Equal(t, secure, c.Identity().Secure, url)
+	}
+}
+
+// TestIdentity has a value of its own for every key, so that none can be forgotten or confused with another.
+func TestIdentity(t *testing.T) {
+	columns, keyColumns := config.Names{"a": "b"}, config.Names{"c": "d"}
+	c := &config.Config{Auth: config.Auth{
+		Secret: "s", PinnedOrg: "o",
+		JWT: config.JWT{
+			Algorithms: []string{"A"}, JWKSURL: "u", JWKSFile: "f", Issuer: "i", Audience: "a", Leeway: 1,
+			Claims: config.Claims{User: "cu", Org: "co", Roles: "cr", Name: "cn", UserRole: "cl"},
+		},
+		Session: config.Session{
+			Enabled: true, Cookie: "c", Table: "t", MembershipTable: "m", UserTable: "ut", Columns: columns, Named: map[string]bool{"n": true},
+		},
+		APIKeys: config.APIKeys{
+			Header: "h", Query: []string{"q"}, Table: "kt", Columns: keyColumns, Named: map[string]bool{"k": true},
+			Static: []config.StaticKey{{SHA256: [32]byte{1}, User: "su", Org: "so", Roles: []string{"sr"}, Name: "sn"}},
+		},
+	}}
+	require.Equal(t, identity.Config{
+		Secret: []byte("s"), PinnedOrg: "o",
+		JWT: identity.JWTConfig{
+			Algorithms: []string{"A"}, JWKSURL: "u", JWKSFile: "f", Issuer: "i", Audience: "a", Leeway: 1,
+			Claims: identity.ClaimNames{User: "cu", Org: "co", Roles: "cr", Name: "cn", UserRole: "cl"},
+		},
+		Session: identity.SessionConfig{
+			Enabled: true, Cookie: "c", Table: "t", MembershipTable: "m", UserTable: "ut", Columns: columns, Named: map[string]bool{"n": true},
+		},
+		APIKeys: identity.APIKeyConfig{
+			Header: "h", Query: []string{"q"}, Table: "kt", Columns: keyColumns, Named: map[string]bool{"k": true},
+			Static: []identity.StaticKey{{SHA256: [32]byte{1}, UserID: "su", OrgID: "so", Roles: []string{"sr"}, Name: "sn"}},
+		},
+	}, c.Identity())
 }
 
 // TestKeysOfAFile: the issuer's keys are looked at, not only asked for.

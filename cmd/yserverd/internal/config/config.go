@@ -10,7 +10,8 @@
 //     and what Default returns are the defaults.
 //   - A value that came from the environment, or that belongs to a secret key, is never repeated in an error.
 //
-// The package knows nothing of what it configures: package main turns a Config into stores, gates and parties.
+// Of what it configures the package knows the words of gate/identity and gate/access alone: it turns YAML into their
+// declarations and gives what they find wrong its line. Package main turns a Config into stores, gates and parties.
 package config
 
 import (

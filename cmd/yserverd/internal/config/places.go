@@ -160,7 +160,7 @@ func sentence(message, fix string) string {
 // Identity returns how callers are known, without the database and whatever else runs.
 func (c *Config) Identity() identity.Config {
 	config := identity.Config{
-		Secret: []byte(c.Auth.Secret), Secure: len(c.PublicURL) >= 8 && c.PublicURL[:8] == "https://", PinnedOrg: c.Auth.PinnedOrg,
+		Secret: []byte(c.Auth.Secret), Secure: strings.HasPrefix(strings.ToLower(c.PublicURL), "https:"), PinnedOrg: c.Auth.PinnedOrg,
 		JWT: identity.JWTConfig{
 			Algorithms: c.Auth.JWT.Algorithms, JWKSURL: c.Auth.JWT.JWKSURL, JWKSFile: c.Auth.JWT.JWKSFile,
 			Issuer: c.Auth.JWT.Issuer, Audience: c.Auth.JWT.Audience, Leeway: c.Auth.JWT.Leeway,
