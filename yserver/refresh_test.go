@@ -209,3 +209,17 @@ func TestInteropRefresh(t *testing.T) {
 	require.JSONEq(t, `{"type":"auth:refresh","ok":true}`, p.view(ann).Customs[0])
 	require.Equal(t, 1, p.view(ann).Sockets)
 }
+
+// Without a guard nobody could say whose token it is: the message is the
+// application's.
+func TestRefreshWithoutAGuard(t *testing.T) {
+	heard := make(chan string, 1)
+	k := start(t, func(_ *yserver.Config, p *yserver.Party) {
+		p.Document.OnCustomMessage = func(_ *yserver.Connection, text string) { heard <- text }
+	})
+	w, _ := k.join("/parties/main/r")
+	const text = `{"type":"auth:refresh","token":"x"}`
+	w.sendText("__YPS:" + text)
+	require.Equal(t, text, <-heard)
+	w.noText()
+}
