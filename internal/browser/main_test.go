@@ -5,7 +5,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/yserverd/yserverd/internal/pgtest"
 	"github.com/yserverd/yserverd/internal/servertest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(servertest.Main(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Main(servertest.Main(m))) }
