@@ -17,7 +17,7 @@ const splitAfter = 5 * time.Millisecond
 // item is one accepted update in a batch. Its bytes are never changed.
 type item struct {
 	data []byte
-	from *member // nil: nobody's own, everybody gets it
+	from *member // nil: not that of one member alone
 }
 
 // batch is what becomes one frame: the updates that came while the room was
@@ -27,6 +27,11 @@ type batch struct {
 	items  []item
 	lowest []update.ID // the first new clock of each client
 	shared *frame      // all items as one frame, made on demand
+
+	// released: some of it was parked before. Whoever wrote of it, or has anything
+	// parked, is told by it that its own is stored, and may lack the rest of it: it
+	// gets the batch as a whole, behind the commit.
+	released bool
 }
 
 // held is something that a peer gets later: a frame, or its share of a batch,
@@ -49,13 +54,12 @@ type held struct {
 // add puts an accepted update into the batch being gathered. src is the buffer
 // that the update came in; it belongs to the room.
 func (r *documentRoom) add(from *member, a ydoc.Applied, src []byte) {
-	data := keep(a.New, src)
+	b, it := r.batch, item{keep(a.New, src), from}
 	if a.Released {
-		from = nil
+		it.from, b.released = nil, true
 	}
-	b := r.batch
-	b.items = append(b.items, item{data, from})
-	b.gen = r.journal.gen
+	b.items = append(b.items, it)
+	b.gen = r.journal.latest()
 	b.lowest = lowerAll(b.lowest, a.From)
 	if from != nil {
 		from.batch = r.serial
@@ -191,9 +195,8 @@ func (r *documentRoom) fanOut() {
 		case m.stale:
 		case !m.synced:
 			m.lacks, m.missed = lowerAll(m.lacks, b.lowest), true
-		case committed:
-			m.main = append(m.main, held{gen: b.gen, batch: b})
-			r.await(m)
+		case committed, b.released && (m.batch == serial || m.parked):
+			r.hold(m, b)
 		case m == sole && len(m.main) == 0:
 			m.acks = append(m.acks, held{gen: b.gen, batch: b, own: true})
 			r.await(m)
@@ -207,6 +210,16 @@ func (r *documentRoom) fanOut() {
 			m.main = append(m.main, held{batch: b})
 		}
 	}
+}
+
+// hold gives m a batch as a whole, behind what it waits for and behind the commit.
+func (r *documentRoom) hold(m *member, b *batch) {
+	if b.gen <= r.journal.committed && len(m.main) == 0 {
+		m.peer.push(b.all())
+		return
+	}
+	m.main = append(m.main, held{gen: b.gen, batch: b})
+	r.await(m)
 }
 
 // await remembers that a member waits for a commit.

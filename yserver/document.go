@@ -142,6 +142,7 @@ func (r *documentRoom) applyFrom(m *member, u []byte) (ask bool) {
 		r.srv.counters.badFrames.Add(1)
 		return false
 	}
+	m.parked = m.parked || applied.Parked
 	r.take(m, applied, u)
 	return applied.Missing
 }

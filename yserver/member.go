@@ -45,6 +45,7 @@ type member struct {
 	missed   bool        // it did not get something, deletes perhaps
 	asked    asking      // step 1 sent because of what it knows and we lack
 	batch    uint64      // the serial of the last batch that it sent something of
+	parked   bool        // something that it sent was parked, once
 	main     []held      // what it gets in order, behind a commit
 	acks     []held      // what tells it that its own is stored
 	waits    bool        // it is in room.waiting

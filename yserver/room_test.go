@@ -18,6 +18,7 @@ import (
 	"github.com/yserverd/yserverd/persist"
 	"github.com/yserverd/yserverd/persist/persisttest"
 	"github.com/yserverd/yserverd/protocol"
+	"github.com/yserverd/yserverd/protocol/ydoc"
 	"github.com/yserverd/yserverd/yserver"
 )
 
@@ -155,6 +156,58 @@ func TestSendersGetTheOthersPartWithoutACommit(t *testing.T) {
 	release()
 	require.Equal(t, typed(1, 0, "a"), a.frame(protocol.SyncUpdate), "a's echo")
 	require.Equal(t, typed(2, 0, "b"), b.frame(protocol.SyncUpdate), "b's echo")
+}
+
+// What an update sets free was written by several: each of them is told by it that
+// its own is stored, so it waits, and whoever wrote nothing of it does not.
+func TestWhatWasParkedComesBackAfterTheCommit(t *testing.T) {
+	store := newGatedStore()
+	k := start(t, withStore(store))
+	early, _ := k.join("/parties/main/r")
+	late, _ := k.join("/parties/main/r")
+	reader, _ := k.join("/parties/main/r")
+	release := store.hold()
+	defer release()
+	early.update(typed(1, 2, "lo"))
+	early.expect("00 00 01 00") // it is asked for what comes before
+	late.update(typed(1, 0, "hi"))
+	whole := reader.frame(protocol.SyncUpdate)
+	early.silence()
+	late.silence()
+	late.update(typed(2, 0, "!"))
+	require.Equal(t, typed(2, 0, "!"), reader.frame(protocol.SyncUpdate))
+	early.silence() // nothing overtakes what it may lack
+	release()
+	for _, w := range []*wire{early, late} {
+		doc := ydoc.New(ydoc.Config{})
+		for _, want := range [][]byte{whole, typed(2, 0, "!")} {
+			got := w.frame(protocol.SyncUpdate)
+			require.Equal(t, want, got)
+			_, err := doc.Apply(got)
+			require.NoError(t, err)
+		}
+		holds(t, doc, 1, 4)
+		holds(t, doc, 2, 1)
+	}
+}
+
+// Rows that another server wrote are stored already: nobody waits for a commit of ours.
+func TestCommittedDurabilityShowsWhatAnotherServerStored(t *testing.T) {
+	store := newGatedStore()
+	k := start(t, withStore(store), withDocument(yserver.Document{Durability: yserver.DurabilityCommitted}))
+	a, _ := k.join("/parties/main/r")
+	b, _ := k.join("/parties/main/r")
+	key := persist.Key{Party: "main", Room: "r"}
+	_, err := store.Store.Append(t.Context(), []persist.Append{{Key: key, Updates: [][]byte{typed(2, 0, "there")}}})
+	require.NoError(t, err)
+	a.update(typed(1, 0, "here"))
+	for _, w := range []*wire{a, b} {
+		doc := ydoc.New(ydoc.Config{})
+		for len(clocks(t, doc)) < 2 {
+			_, err := doc.Apply(w.frame(protocol.SyncUpdate))
+			require.NoError(t, err)
+		}
+	}
 }
 
 func TestStep2AndStep1WaitForTheAppendInFlight(t *testing.T) {
