@@ -175,6 +175,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request, rt route, d gat
 	}
 	m.conn.peer.Store(m.peer)
 	s.warden.reset(m)
+	s.users.Load().add(m)
 	s.enter(e.room, m, r)
 	m.peer.start()
 }

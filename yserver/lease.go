@@ -7,7 +7,8 @@ import (
 
 // lease is when to look at a connection whose access ends.
 type lease struct {
-	m     *member
+	m     *member     // nil: it is of sub
+	sub   *subscriber // of the warden's connections: nil
 	at    time.Time
 	index int // in the heap; outside of it: -1
 }

@@ -55,6 +55,10 @@ type member struct {
 	// Guarded by the lock of the warden.
 	lease *lease // nil: its access does not end
 
+	// Guarded by the lock of userMembers.
+	user   string // whose it was when it came; empty: it is not among them
+	userAt int
+
 	// Owned by the reader of the peer.
 	refreshed int64 // see refreshedTooOften
 
@@ -178,6 +182,7 @@ func (m *member) left(_ *peer, c closeInfo) {
 	m.conn.end()
 	m.srv.released(m.conn.addr)
 	m.srv.warden.forget(m)
+	m.srv.users.Load().remove(m)
 	if m.peer.weClosed() {
 		m.srv.flaps(m)
 	}

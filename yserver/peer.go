@@ -90,20 +90,21 @@ func (p *peer) start() {
 // order between goroutines has to make it.
 //
 // Over the bound of the queue, waiting updates and presence are dropped for this
-// peer, and so is what comes later: see takeLost. Does not keep fs.
-func (p *peer) push(fs ...*frame) {
+// peer, and so is what comes later: see takeLost. Does not keep fs. It reports
+// whether the peer is still one that takes frames.
+func (p *peer) push(fs ...*frame) bool {
 	if len(fs) == 0 {
-		return
+		return true
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closing || p.dead {
-		return
+		return false
 	}
 	p.pushed = p.s.tick.Load()
 	if p.raw != nil && p.greeted && !p.writing && !p.out.behind && p.out.empty() {
 		if fs = p.writeNow(fs); len(fs) == 0 && p.out.empty() {
-			return
+			return !p.dead
 		}
 	}
 	for _, f := range fs {
@@ -113,10 +114,11 @@ func (p *peer) push(fs ...*frame) {
 		case overflown:
 			p.s.stats.slow.Add(1)
 			p.closeLocked(closeTryLater, "too slow")
-			return
+			return false
 		}
 	}
 	p.flushLocked()
+	return true
 }
 
 // takeLost ends a conflation: it returns, appended to dst, the lowest clock per

@@ -55,6 +55,7 @@ type Server struct {
 	loads    context.Context // ends when Shutdown gives up
 	endLoads context.CancelFunc
 	draining atomic.Bool
+	users    atomic.Pointer[userMembers] // nil without a Broadcaster
 
 	mu    sync.Mutex
 	perIP map[string]int // guarded by mu; only when there is a limit
