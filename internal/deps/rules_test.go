@@ -40,6 +40,10 @@ var edges = []edge{
 		reason: "an adapter knows the vocabulary, what is put beside its rows, and its technology: not the other adapters, not the rooms",
 	},
 	{
+		from:   "persist/changes",
+		reason: "what was committed to a database is read without knowing who asks: no store, no rooms, no gate",
+	},
+	{
 		from:   "gate",
 		reason: "the gate decides on requests alone, so that it can be read and tested alone",
 	},
