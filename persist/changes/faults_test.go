@@ -154,7 +154,9 @@ func TestNothingIsMissedUnderFaults(t *testing.T) {
 	k.open(changes.Config{URL: u, Tables: tables("a"), Silence: 200 * time.Millisecond, Verify: 50 * time.Millisecond, MaxTransaction: 20_000, MaxPending: 40_000})
 	writer := connect(t, database)
 	stop, written := make(chan struct{}), make(chan error, 1)
-	go func() { written <- writeUntil(t.Context(), stop, func(sql string) error { _, err := writer.Exec(t.Context(), sql); return err }) }()
+	go func() {
+		written <- writeUntil(t.Context(), stop, func(sql string) error { _, err := writer.Exec(t.Context(), sql); return err })
+	}()
 
 	rng := rand.New(rand.NewPCG(1, 2))
 	faults := make(chan struct{})

@@ -17,15 +17,15 @@ type survey struct {
 }
 
 type serverInfo struct {
-	version      int // as in server_version_num
-	role         string
-	replication  bool // the role may replicate
-	walLevel     string
-	standby      bool // it is in recovery
-	synchronous  string
-	slots, used  int
-	mayCreate    bool // publications, as far as the database is concerned
-	end          LSN  // of its log
+	version     int // as in server_version_num
+	role        string
+	replication bool // the role may replicate
+	walLevel    string
+	standby     bool // it is in recovery
+	synchronous string
+	slots, used int
+	mayCreate   bool // publications, as far as the database is concerned
+	end         LSN  // of its log
 }
 
 type publicationInfo struct {
