@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -155,4 +156,40 @@ func TestConfigIsValidated(t *testing.T) {
 		_, err = changes.Check(t.Context(), c)
 		require.ErrorContains(t, err, text)
 	}
+}
+
+// TestOpenWaitsForTransactionsThatWrite, since it cannot know what they wrote before; but not for ever.
+func TestOpenWaitsForTransactionsThatWrite(t *testing.T) {
+	k := newKit(t, "CREATE TABLE a (id int PRIMARY KEY)", "CREATE PUBLICATION yserverd FOR TABLE a")
+	writer := connect(t, k.url)
+	tx, err := writer.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "INSERT INTO a VALUES (1)")
+	require.NoError(t, err)
+
+	_, err = changes.Open(t.Context(), changes.Config{URL: k.url, Tables: tables("a"), SlotTimeout: 100 * time.Millisecond})
+	require.ErrorContains(t, err, "it waits for transactions that write")
+	k.awaitNoSlot()
+	opened := make(chan *changes.Stream, 1)
+	failed := make(chan error, 1)
+	go func() {
+		s, err := changes.Open(t.Context(), changes.Config{URL: k.url, Tables: tables("a")})
+		opened <- s
+		failed <- err
+	}()
+	require.Eventually(t, func() bool {
+		return one[int64](k, "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()") == 1
+	}, patience, time.Millisecond)
+	select {
+	case <-opened:
+		t.Fatal("it did not wait")
+	default:
+	}
+	require.NoError(t, tx.Commit(t.Context()))
+	k.stream = <-opened
+	require.NoError(t, <-failed)
+	k.exec("INSERT INTO a VALUES (2)")
+	require.Equal(t, []string{`INSERT a - {"id":2}`}, k.changes())
+	require.NoError(t, k.stream.Close())
+	k.awaitNoSlot()
 }

@@ -35,3 +35,39 @@ func (d Decoder) Take(message []byte) (*Event, error) { return d.t.take(message)
 
 // Size is what an event counts for.
 func (e *Event) Size() int { return e.size }
+
+// Queue is that of a stream, without one.
+type Queue struct{ q *queue }
+
+// NewQueue returns one with a bound, in bytes.
+func NewQueue(limit int) Queue { return Queue{newQueue(limit)} }
+
+// Gap puts one.
+func (q Queue) Gap(at LSN, why Reason, tables ...Table) {
+	set := map[Table]bool{}
+	for _, t := range tables {
+		set[t] = true
+	}
+	q.q.put(newGap(at, why, set))
+}
+
+// Transaction puts one that truncates a table of schema public.
+func (q Queue) Transaction(at LSN, size int, table string) {
+	rel := &Relation{Table: Table{Schema: "public", Name: table}}
+	q.q.put(&Event{LSN: at, Changes: []Change{{Table: rel, Op: Truncate}}, size: size})
+}
+
+// Get returns the next event, which is there.
+func (q Queue) Get(tb interface{ Fatal(args ...any) }) Event {
+	e := q.q.get()
+	if e == nil {
+		tb.Fatal("nothing is in the queue")
+	}
+	return *e
+}
+
+// Empty reports whether nothing is there.
+func (q Queue) Empty() bool { return q.q.get() == nil }
+
+// Figures are those of Stats.
+func (q Queue) Figures() (gaps, dropped, size uint64) { return q.q.gaps, q.q.dropped, uint64(q.q.size) }
