@@ -53,3 +53,26 @@ func BenchmarkMany(b *testing.B) {
 		})
 	}
 }
+
+// A row and a caller: what a change costs for each of the sockets of its organization.
+func BenchmarkRowRule(b *testing.B) {
+	db := newDatabase(b, claimsTable)
+	seen := everyValue()
+	seen[6] = value("0.5")
+	for name, c := range map[string]struct {
+		table access.Table
+		id    gate.Identity
+	}{
+		"foreign":    {usual(), alien},
+		"usual":      {usual(), ann},
+		"everything": {everything(), ann},
+	} {
+		rule := claims(b, db, c.table)
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = rule.Decide(c.id, seen)
+			}
+		})
+	}
+}

@@ -22,6 +22,9 @@
 //     writing that there is names it too, and the resource has one.
 //   - A webhook is asked about callers with an identity alone.
 //
-// Comparisons are PostgreSQL's own, made where the row is: numbers, times, enums and collations are exact, and nothing
-// here repeats their rules.
+// Comparisons are PostgreSQL's own, made where the row is: numbers, times, enums and collations are exact.
+//
+// A RowRule is the exception, for images of rows that changed: it decides in memory, for every caller at once, what a
+// query would. It repeats PostgreSQL's rules for the types whose rules can be repeated, and refuses the others when it is
+// made. Of a value that is not known it says nothing, and who does not know shows nothing.
 package access

@@ -104,8 +104,8 @@ func (f family) accepts(s string) bool {
 }
 
 func isInt(s string, bits int) bool {
-	_, err := strconv.ParseInt(s, 10, bits)
-	return err == nil
+	n, ok := parseInt(s)
+	return ok && n>>(bits-1) == n>>63
 }
 
 // isUUID knows the usual form alone, in either case: braces and missing hyphens are PostgreSQL's own.
@@ -128,12 +128,26 @@ func isHex(c byte) bool {
 
 // isDecimal knows digits with a sign before them and a point between them.
 func isDecimal(s string) bool {
-	whole, fraction, point := strings.Cut(strings.TrimLeft(s[:1], "+-")+s[1:], ".")
+	_, whole, fraction, point := cutDecimal(s)
 	return isDigits(whole) && (!point || isDigits(fraction))
 }
 
+// cutDecimal cuts a number at its sign and its point, without a look at the rest.
+func cutDecimal(s string) (negative bool, whole, fraction string, point bool) {
+	if s != "" && (s[0] == '+' || s[0] == '-') {
+		negative, s = s[0] == '-', s[1:]
+	}
+	whole, fraction, point = strings.Cut(s, ".")
+	return negative, whole, fraction, point
+}
+
 func isDigits(s string) bool {
-	return s != "" && strings.Trim(s, "0123456789") == ""
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // literalText returns a literal as PostgreSQL reads it, and false for one that no operand can be.
