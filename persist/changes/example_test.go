@@ -43,7 +43,6 @@ func example(ctx context.Context, url string, write func() error) (lines []strin
 
 func TestExample(t *testing.T) {
 	k := newKit(t, "CREATE TABLE claims (id int PRIMARY KEY, title text, open bool)")
-	t.Cleanup(k.awaitNoSlot)
 	lines, err := example(t.Context(), k.url, func() error {
 		k.exec("INSERT INTO claims VALUES (1, 'Roof', true)", "UPDATE claims SET open = false")
 		return nil

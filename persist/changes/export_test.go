@@ -1,6 +1,10 @@
 package changes
 
-import "github.com/jackc/pglogrepl"
+import (
+	"context"
+
+	"github.com/jackc/pglogrepl"
+)
 
 // ParseLSN reads a position as SQL writes it.
 var ParseLSN = pglogrepl.ParseLSN
@@ -71,3 +75,17 @@ func (q Queue) Empty() bool { return q.q.get() == nil }
 
 // Figures are those of Stats.
 func (q Queue) Figures() (gaps, dropped, size uint64) { return q.q.gaps, q.q.dropped, uint64(q.q.size) }
+
+// SenderTimeout is how long the server keeps a reader of a configuration that it does not hear from.
+func SenderTimeout(ctx context.Context, c Config) (string, error) {
+	conn, err := dialReplication(ctx, c.withDefaults())
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	results, err := conn.Exec(ctx, "SHOW wal_sender_timeout").ReadAll()
+	if err != nil {
+		return "", err
+	}
+	return string(results[0].Rows[0][0]), nil
+}

@@ -96,6 +96,13 @@ func TestLineCut(t *testing.T) {
 	}
 }
 
+// TestServerWatchesUsToo: what it keeps for a reader that vanished it keeps as long as we say.
+func TestServerWatchesUsToo(t *testing.T) {
+	timeout, err := changes.SenderTimeout(t.Context(), changes.Config{URL: pgtest.Database(t)})
+	require.NoError(t, err)
+	require.Equal(t, "30s", timeout)
+}
+
 // TestServerRestarts while it is read from, gracefully and not.
 func TestServerRestarts(t *testing.T) {
 	c := pgtest.New(t)

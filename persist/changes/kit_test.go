@@ -28,7 +28,9 @@ type kit struct {
 // newKit returns a fresh database in which statements were executed; there is no stream yet.
 func newKit(t *testing.T, sql ...string) *kit {
 	t.Helper()
-	return kitOn(t, pgtest.Database(t), sql...)
+	k := &kit{t: t, url: pgtest.Database(t)}
+	t.Cleanup(k.awaitNoSlot)
+	return kitOn(t, k.url, sql...)
 }
 
 func kitOn(t *testing.T, url string, sql ...string) *kit {
@@ -86,14 +88,11 @@ func (k *kit) open(c changes.Config) *kit {
 	s, err := changes.Open(ctx, c)
 	require.NoError(k.t, err)
 	k.stream = s
-	k.t.Cleanup(func() {
-		require.NoError(k.t, s.Close())
-		k.awaitNoSlot()
-	})
+	k.t.Cleanup(func() { require.NoError(k.t, s.Close()) })
 	return k
 }
 
-// awaitNoSlot returns when the server has noticed that the stream is closed, so that the database can be dropped.
+// awaitNoSlot returns when the server has noticed that all streams are closed, so that the database can be dropped.
 func (k *kit) awaitNoSlot() {
 	k.t.Helper()
 	conn, err := pgx.Connect(context.Background(), k.url)
