@@ -23,9 +23,13 @@ type image struct {
 	only       bool           // the key alone is known
 	asked      map[string]int // by user
 	broken     bool
+	panics     bool
 }
 
 func (i *image) Decide(id *gate.Identity) yserver.Visibility {
+	if i.panics {
+		panic("at a row")
+	}
 	if i.asked != nil {
 		i.asked[id.UserID]++
 	}
@@ -37,6 +41,8 @@ func (i *image) Decide(id *gate.Identity) yserver.Visibility {
 	}
 	return yserver.RowVisible
 }
+
+func (i *image) Owns(id *gate.Identity) bool { return i.owner == id.UserID }
 
 func (i *image) Route() yserver.Route {
 	return yserver.Route{OrgID: i.org, ScopeKey: i.key, Everybody: i.everybody}
@@ -93,6 +99,7 @@ func TestBroadcastPostedChanges(t *testing.T) {
 	_, err = r.b.Insert(t.Context(), target, "claims", map[string]any{"id": 1, "email": 12345678})
 	require.NoError(t, err)
 	bob.hears(change("INSERT", `{"id":1,"email":"[REDACTED]"}`, "null"))
+	require.Equal(t, 2, r.b.Changed(yserver.Change{Schema: "public", Table: "claims", Op: yserver.ChangeInsert, New: &image{org: "o1"}}))
 	viewer.deaf()
 	_, err = r.b.Insert(t.Context(), target, "other", row)
 	require.ErrorIs(t, err, yserver.ErrUnknownTable)
@@ -157,6 +164,8 @@ func TestBroadcastVisibility(t *testing.T) {
 	require.EqualValues(t, 1, r.b.Stats().MaskingFailures)
 	require.Equal(t, before+1, r.b.Stats().Encodings)
 	w.deaf()
+	r.b.Changed(yserver.Change{Schema: "public", Table: "claims", Op: yserver.ChangeInsert, New: &image{org: "o1", panics: true}})
+	w.hears(event("broadcast:gap", map[string]any{"tables": []string{"claims"}}))
 }
 
 // A change is decided for the sockets that it may concern, and for no others.

@@ -3,6 +3,7 @@ package yserver
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -76,10 +77,74 @@ func (s *subscriber) meant(r Route) bool {
 		r.OrgID == "" && r.UserID != "" && s.user == r.UserID
 }
 
+// decidedImage is a row with two texts, that says what it is told to say.
+type decidedImage struct {
+	v            Visibility
+	title, email string
+	owner        string
+}
+
+func (i *decidedImage) Decide(*gate.Identity) Visibility { return i.v }
+func (i *decidedImage) Owns(id *gate.Identity) bool      { return i.owner == id.UserID }
+func (i *decidedImage) Route() Route                     { return Route{} }
+
+func (i *decidedImage) Fields() []masking.Field {
+	quoted := func(s string) []byte { return appendJSON(nil, s) }
+	return []masking.Field{
+		{Name: "id", JSON: []byte("1"), Key: true},
+		{Name: "title", JSON: quoted(i.title)},
+		{Name: "email", JSON: quoted(i.email)},
+		{Name: "owner", JSON: quoted(i.owner)},
+	}
+}
+
+// Whatever happens to a row, nobody is sent what is not theirs to see of it.
+func TestBroadcastShowsNoMore(t *testing.T) {
+	table, err := newBroadcastTable(BroadcastTable{Schema: "public", Name: "t", Masking: masking.Config{
+		Fields: []string{"id", "title", "email"}, Owner: "owner",
+		Masks: map[string]masking.Mask{"email": {Type: masking.Email, Roles: []string{"admin"}, Owner: true}},
+	}}, nil)
+	require.NoError(t, err)
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.SampledFrom([]string{"ann", "bob"})
+		draw := func(which string) *decidedImage {
+			v := Visibility(rapid.IntRange(0, 2).Draw(t, which))
+			return &decidedImage{v, which + " title", which + "@example.com", name.Draw(t, "owner of "+which)}
+		}
+		row, old := draw("newrow"), draw("oldrow")
+		c := Change{Op: ChangeOp(rapid.IntRange(1, 3).Draw(t, "op"))}
+		m := publicationOf(table)
+		if c.Op != ChangeDelete {
+			c.New, m.new = row, rowOf{fields: row.Fields(), image: row}
+		}
+		if given := c.Op == ChangeDelete || c.Op == ChangeUpdate && rapid.Bool().Draw(t, "old given"); given {
+			c.Old, m.old = old, rowOf{fields: old.Fields(), image: old}
+		}
+		for _, role := range []string{"admin", "member"} { // one after the other, by the same encodings
+			id := &gate.Identity{UserID: name.Draw(t, "user"), Roles: []string{role}}
+			as := m.b.formFor(&c, id)
+			if as == formNone {
+				continue
+			}
+			text := string(m.frame(m.clear(id, as, false)).head)
+			for _, i := range []*decidedImage{row, old} {
+				shown := strings.Contains(text, i.title)
+				require.False(t, shown && i.v != RowVisible, text)
+				require.Equal(t, shown && (role == "admin" || id.UserID == i.owner), strings.Contains(text, i.email), text)
+			}
+			require.Contains(t, text, `"id":1`)
+			require.NotContains(t, text, `"owner"`)
+		}
+	})
+}
+
+func publicationOf(t *broadcastTable) *publication { return &publication{b: &Broadcaster{}, table: t} }
+
 // openImage is a row that everybody sees.
 type openImage struct{ fields []masking.Field }
 
 func (i *openImage) Decide(*gate.Identity) Visibility { return RowVisible }
+func (i *openImage) Owns(*gate.Identity) bool         { return false }
 func (i *openImage) Route() Route                     { return Route{OrgID: "o"} }
 func (i *openImage) Fields() []masking.Field          { return i.fields }
 
@@ -123,4 +188,11 @@ func BenchmarkBroadcast(b *testing.B) {
 			}
 		})
 	}
+}
+
+// Indexed is how many sockets the index has.
+func (b *Broadcaster) Indexed() int {
+	b.index.mu.Lock()
+	defer b.index.mu.Unlock()
+	return len(b.index.all) + len(b.index.scopes) + len(b.index.users)
 }

@@ -93,6 +93,7 @@ func broadcasting(t testing.TB, fn func(*yserver.BroadcastConfig), opts ...func(
 		defer cancel()
 		require.NoError(t, r.b.Shutdown(ctx))
 		require.Zero(t, r.b.Stats().Sockets)
+		require.Zero(t, r.b.Indexed())
 	})
 	return r
 }

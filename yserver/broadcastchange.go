@@ -1,6 +1,8 @@
 package yserver
 
 import (
+	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -21,10 +23,10 @@ const (
 // Visibility is whether somebody may see a row.
 type Visibility uint8
 
-// The visibilities.
+// The visibilities, in the order of those of gate/access.
 const (
-	RowUnknown Visibility = iota // what decides is not known: the row is not shown
-	RowHidden
+	RowHidden  Visibility = iota
+	RowUnknown            // what decides is not known: the row is not shown
 	RowVisible
 )
 
@@ -45,6 +47,9 @@ type RowImage interface {
 	// the identity, and should not allocate: it is called for every socket of the
 	// Route. It is not called for identities that the Route cannot mean.
 	Decide(id *gate.Identity) Visibility
+	// Owns says whether an identity is for certain the owner of the row, for whom
+	// some masks are lifted.
+	Owns(id *gate.Identity) bool
 	// Route says whom the row may concern.
 	Route() Route
 	// Fields returns the columns. What is not known has no value.
@@ -107,6 +112,7 @@ func (b *Broadcaster) Changed(c Change) int {
 		return 0
 	}
 	b.counters.published.Add(1)
+	defer b.survive(&c)
 	routes := make([]Route, 0, 2)
 	var keys [2]string
 	for i, image := range []RowImage{c.New, c.Old} {
@@ -121,10 +127,10 @@ func (b *Broadcaster) Changed(c Change) int {
 		return 0
 	}
 	if c.New != nil {
-		m.new = m.table.row(c.New.Fields())
+		m.new = rowOf{fields: c.New.Fields(), image: c.New}
 	}
 	if c.Old != nil {
-		m.old = m.table.row(c.Old.Fields())
+		m.old = rowOf{fields: c.Old.Fields(), image: c.Old}
 	}
 	n := 0
 	for _, s := range *found {
@@ -142,6 +148,16 @@ func (b *Broadcaster) Changed(c Change) int {
 	}
 	b.counters.delivered.Add(int64(n))
 	return n
+}
+
+// survive is deferred around a change: what panics at a row of one table must not
+// end the process. Clients fetch anew what they may have missed.
+func (b *Broadcaster) survive(c *Change) {
+	if v := recover(); v != nil {
+		b.counters.failures.Add(1)
+		b.srv.log.Error("panic at a change", "table", c.Table, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		b.Gap(c.Table)
+	}
 }
 
 // formFor decides how an identity is told of a change, if at all.

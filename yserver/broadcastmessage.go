@@ -136,7 +136,8 @@ type publication struct {
 // rowOf is a row image, nil fields for none.
 type rowOf struct {
 	fields []masking.Field
-	owner  string
+	image  RowImage // of a change in the database: it knows the owner
+	owner  string   // of what an application reports
 }
 
 // audience is what tells the encodings of one message apart.
@@ -191,7 +192,7 @@ func (b *Broadcaster) posted(t Target, name tableName, op ChangeOp, row, old []m
 }
 
 func (t *broadcastTable) row(fields []masking.Field) rowOf {
-	return rowOf{fields, t.masks.Owner(fields)}
+	return rowOf{fields: fields, owner: t.masks.Owner(fields)}
 }
 
 // aim checks the target.
@@ -320,10 +321,13 @@ func (m *publication) clear(id *gate.Identity, as form, custom bool) audience {
 }
 
 func (r *rowOf) ownedBy(id *gate.Identity, t *broadcastTable) masking.Clear {
-	if r.owner == "" || r.owner != id.UserID {
-		return 0
+	owned := t.masks.ClearForOwner()
+	switch {
+	case owned == 0:
+	case r.image != nil && r.image.Owns(id), r.image == nil && r.owner != "" && r.owner == id.UserID:
+		return owned
 	}
-	return t.masks.ClearForOwner()
+	return 0
 }
 
 // frame returns the message for an audience, encoded once; nil if that fails.
