@@ -118,9 +118,6 @@ func (x *subscribers) take(found *[]*subscriber, list []*subscriber) {
 	}
 }
 
-// ofUser returns the sockets of a user, in memory that has to be given back.
-func (x *subscribers) ofUser(user string) *[]*subscriber { return x.find(Route{UserID: user}) }
-
 // giveBack takes the memory of find.
 func (x *subscribers) giveBack(found *[]*subscriber) {
 	clear(*found)

@@ -182,9 +182,10 @@ func (b *Broadcaster) posted(t Target, name tableName, op ChangeOp, row, old []m
 	if err := m.aim(t); err != nil {
 		return nil, err
 	}
-	if op == ChangeInsert {
+	switch op {
+	case ChangeInsert:
 		old = nil
-	} else if op == ChangeDelete {
+	case ChangeDelete:
 		row = nil
 	}
 	m.new, m.old = m.table.row(row), m.table.row(old)

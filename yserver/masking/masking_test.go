@@ -179,7 +179,7 @@ func TestNothingLeaks(t *testing.T) {
 		var decoded map[string]string
 		require.NoError(t, json.Unmarshal([]byte(text), &decoded))
 		for _, v := range hidden {
-			if len([]rune(v)) < 8 || strings.Contains(masking.Redacted, v) {
+			if len([]rune(v)) < 8 || v == masking.Redacted {
 				continue
 			}
 			require.NotContains(t, text, v)
@@ -196,7 +196,7 @@ func FuzzText(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, m := range []masking.Type{masking.Email, masking.Phone, masking.Name, masking.Redact} {
 			got := m.Text(s)
-			if len([]rune(s)) >= 8 && !strings.Contains(masking.Redacted, s) {
+			if len([]rune(s)) >= 8 && !s == masking.Redacted {
 				require.NotContains(t, got, s)
 			}
 		}
