@@ -4,17 +4,21 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/yserverd/yserverd/gate"
 	"github.com/yserverd/yserverd/gate/access"
 )
 
 // A row of claims has changed: who hears of it?
 func ExampleAccess_Rows() {
-	var db access.Querier // a pool of the application's database
-	if db == nil {
-		return
+	ctx := context.Background()
+	db, err := pgxpool.New(ctx, "postgres://localhost/app")
+	if err != nil {
+		panic(err)
 	}
-	a, err := access.New(context.Background(), access.Config{DB: db, Schema: &access.Schema{
+	defer db.Close()
+	a, err := access.New(ctx, access.Config{DB: db, Schema: &access.Schema{
 		Features: map[string]*access.Feature{"claims": {Tables: map[string]*access.Table{"claims": {
 			SQL: "claims",
 			Firewall: []access.Clause{

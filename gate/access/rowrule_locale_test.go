@@ -102,6 +102,12 @@ func ordersOfAnotherLocale(t *testing.T, db, other *database) {
 		}
 		requireProblem(t, less(other, field, "m"), at, field)
 	}
+	none := oneTable(access.Table{SQL: "claims", Exception: true, Firewall: []access.Clause{literal("x", access.OpNotIn, []any{"É", "plan"})}})
+	rule, err := newAccess(t, other, none).Rows("chats", "", []access.Column{{Name: "x"}})
+	require.NoError(t, err)
+	for text, want := range map[string]access.Outcome{"é": access.Unknown, "É": access.Hidden, "Plan": access.Hidden} {
+		require.Equal(t, want, rule.Decide(ann, access.Row{value(text)}), text)
+	}
 	require.NoError(t, less(other, "score", 7))
 	require.NoError(t, less(other, "m", "up"), "labels have an order of their own")
 }

@@ -176,6 +176,12 @@ func nullOwners(t *testing.T, db *database) {
 	require.Equal(t, access.Visible, optional.Decide(ann, row(null)))
 	require.Equal(t, access.Hidden, optional.Decide(nobody, row(null)))
 	require.Equal(t, access.Hidden, optional.Decide(ann, row(value(uuid))))
+	org := organization()
+	org.OrNull = true
+	shared := claims(t, db, access.Table{Firewall: []access.Clause{org}})
+	require.Equal(t, access.Visible, shared.Decide(ann, claimRow(value("open"), null)))
+	require.Equal(t, access.Hidden, shared.Decide(loner, claimRow(value("open"), null)), "who has no organization at all")
+	require.Equal(t, access.Hidden, shared.Decide(loner, claimRow(value("open"), unknown)))
 }
 
 // A text that is not as PostgreSQL writes it says nothing: neither that a row is shown, nor that it is none of the others.
