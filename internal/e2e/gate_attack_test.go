@@ -40,18 +40,34 @@ func TestGateIsAttacked(t *testing.T) {
 			target string
 			want   int // 0: it opens
 		}{
-			{grace, "/parties/notes/roadmap", 0}, {alan, "/parties/notes/roadmap", 0}, {cookie("alan"), "/notes/roadmap", 0},
-			{grace, "/parties/notes/a%2Fb", 0}, {grace, "/notes/a/b", 0}, {alan, "/events/eclipse", 0}, {alan, "/scratchpad/alan", 0},
-			{grace, "/parties/comments/note:roadmap", 0}, {nil, "/parties/lounge/x", 0},
+			{grace, "/parties/notes/roadmap", 0},
+			{alan, "/parties/notes/roadmap", 0},
+			{cookie("alan"), "/notes/roadmap", 0},
+			{grace, "/parties/notes/a%2Fb", 0},
+			{grace, "/notes/a/b", 0},
+			{alan, "/events/eclipse", 0},
+			{alan, "/scratchpad/alan", 0},
+			{grace, "/parties/comments/note:roadmap", 0},
+			{nil, "/parties/lounge/x", 0},
 			{grace, "/parties/shared-notes/0f0e0d0c-0b0a-4908-8706-050403020100", 0},
 
-			{radia, "/parties/notes/roadmap", 403}, {radia, "/notes/roadmap", 403}, {grace, "/notes/harbor-plan", 403},
-			{grace, "/notes/attic", 403}, {grace, "/events/eclipse", 403}, {grace, "/parties/events/eclipse", 403},
-			{alan, "/scratchpad/grace", 403}, {alan, "/scratchpad/north", 403}, {radia, "/parties/chats/tea", 403},
-			{radia, "/parties/comments/note:roadmap", 403}, {radia, "/parties/comments/event:eclipse", 403},
-			{grace, "/parties/comments/roadmap", 400}, {grace, "/parties/comments/note:road%0Amap", 400},
+			{radia, "/parties/notes/roadmap", 403},
+			{radia, "/notes/roadmap", 403},
+			{grace, "/notes/harbor-plan", 403},
+			{grace, "/notes/attic", 403},
+			{grace, "/events/eclipse", 403},
+			{grace, "/parties/events/eclipse", 403},
+			{alan, "/scratchpad/grace", 403},
+			{alan, "/scratchpad/north", 403},
+			{radia, "/parties/chats/tea", 403},
+			{radia, "/parties/comments/note:roadmap", 403},
+			{radia, "/parties/comments/event:eclipse", 403},
+			{grace, "/parties/comments/roadmap", 400},
+			{grace, "/parties/comments/note:road%0Amap", 400},
 			{radia, "/parties/shared-notes/0f0e0d0c-0b0a-4908-8706-050403020100", 403},
-			{nil, "/parties/notes/roadmap", 401}, {nil, "/notes/roadmap", 401}, {nil, "/parties/notes/no-such", 401},
+			{nil, "/parties/notes/roadmap", 401},
+			{nil, "/notes/roadmap", 401},
+			{nil, "/parties/notes/no-such", 401},
 		} {
 			got := app.upgrade(row.target, row.who...)
 			if row.want == 0 {
@@ -134,8 +150,11 @@ func TestGateIsAttacked(t *testing.T) {
 
 	t.Run("a credential that fails beside a cookie that holds", func(t *testing.T) {
 		for _, header := range [][]string{
-			{"Authorization", "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJncmFjZSJ9."}, {"Authorization", "Bearer " + gateJWT(t, "alan", "north", "member", -time.Hour)},
-			{"Authorization", "Bearer nothing"}, {"X-Api-Key", "nothing"}, {"Authorization", "Basic Z3JhY2U6Z3JhY2U="},
+			{"Authorization", "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJncmFjZSJ9."},
+			{"Authorization", "Bearer " + gateJWT(t, "alan", "north", "member", -time.Hour)},
+			{"Authorization", "Bearer nothing"},
+			{"X-Api-Key", "nothing"},
+			{"Authorization", "Basic Z3JhY2U6Z3JhY2U="},
 		} {
 			require.Equal(t, 401, app.upgrade("/parties/notes/roadmap", with(cookie("grace"), header)...).refusal(), header)
 		}
@@ -219,7 +238,7 @@ func TestGateIsGuessedAt(t *testing.T) {
 				default:
 					r.Header.Set("Authorization", "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJncmFjZSJ9."+guess)
 				}
-				r.Header.Set("X-Forwarded-For", "10.0."+time.Duration(n%200).String()[:1]+".7")
+				r.Header.Set("X-Forwarded-For", "10.0."+time.Duration(n % 200).String()[:1]+".7")
 				resp, err := client.Do(r)
 				if err != nil {
 					t.Error(err)

@@ -25,20 +25,23 @@ import (
 )
 
 const (
-	// callersEnv is set in the process that floods, to the server's address and the rate.
+	// callersEnv is set in a process that floods, to whom and with what, or that answers a flood.
 	callersEnv = "YSERVERD_E2E_CALLERS"
 
 	callersRate    = 1000 // refused upgrades a second
 	editRate       = 200  // updates a second in the room beside
 	floodRounds    = 5    // each with a quiet and a loud part
-	shortFloodPart = 700 * time.Millisecond
+	shortFloodPart = 500 * time.Millisecond
 	longFloodPart  = 10 * time.Second
+	// floodSlack is what a scheduler may do to a percentile of a hundred updates.
+	floodSlack = time.Millisecond
 )
 
 // TestRefusedCallersDisturbNobody: a thousand callers a second who are refused, each on a connection of his own, leave
 // those who edit their latency. The machine has two cores for the server, the clients and the flood, and a thousand
 // connections a second cost the kernel and the one who makes them more than the server. So it is held against the same
-// flood at the least that could answer it: a process that says 401 to everything.
+// flood at the least that could answer it: a process that says 401 to everything. Callers whose keys and sessions have
+// to be looked up cost the database as well, which is on the same cores here: for them the bound is twice as wide.
 func TestRefusedCallersDisturbNobody(t *testing.T) {
 	switch flood := os.Getenv(callersEnv); flood {
 	case "":
@@ -49,9 +52,9 @@ func TestRefusedCallersDisturbNobody(t *testing.T) {
 		refusedCallers(flood)
 		return
 	}
-	part, bound := shortFloodPart, 2.0
+	part, bound, slack := shortFloodPart, 2.0, floodSlack
 	if os.Getenv("YSERVERD_TEST_LONG") == "1" {
-		part, bound = longFloodPart, 1.3
+		part, bound, slack = longFloodPart, 1.3, 0
 	}
 	app := sharedGateApp(t)
 	room := newTimedRoom(t, app)
@@ -64,21 +67,24 @@ func TestRefusedCallersDisturbNobody(t *testing.T) {
 	reached := map[string]float64{}
 	for range floodRounds {
 		during["quiet"] = append(during["quiet"], room.measure(part))
-		for name, to := range map[string]string{"least": address, "ours": app.Address} {
-			flood := startCallers(t, to, callersRate)
+		for name, flood := range map[string]string{
+			"least": address + " stateless", "refused": app.Address + " stateless", "looked up": app.Address + " stored",
+		} {
+			callers := startCallers(t, flood)
 			during[name] = append(during[name], room.measure(part))
-			reached[name] += flood.stop() / floodRounds
+			reached[name] += callers.stop() / floodRounds
 		}
 	}
 	least.end()
-	for _, d := range during {
+	p99 := map[string]time.Duration{}
+	for name, d := range during {
 		slices.Sort(d)
+		p99[name] = d[floodRounds/2]
 	}
-	quiet, beside, ours := during["quiet"][floodRounds/2], during["least"][floodRounds/2], during["ours"][floodRounds/2]
-	t.Logf("p99 of %d updates a second: quiet %v; %.0f connections a second to another process %v; %.0f refused upgrades a second %v (%.2f times); all: %v",
-		editRate, quiet, reached["least"], beside, reached["ours"], ours, float64(ours)/float64(beside), during)
-	require.Greater(t, reached["ours"], callersRate*0.5, "the machine cannot make the flood")
-	require.LessOrEqual(t, float64(ours), bound*float64(beside))
+	t.Logf("p99 of %d updates a second, beside so many callers a second: %v, %v; all: %v", editRate, p99, reached, during)
+	require.Greater(t, reached["refused"], callersRate*0.5, "the machine cannot make the flood")
+	require.LessOrEqual(t, float64(p99["refused"]), bound*float64(p99["least"]+slack))
+	require.LessOrEqual(t, float64(p99["looked up"]), 2*bound*float64(p99["least"]+slack))
 	require.Less(t, filesOf(t, app), 100, "the refused leave connections behind")
 }
 
@@ -189,9 +195,9 @@ type callers struct {
 }
 
 // startCallers starts a flood, and returns once it runs. It has the lowest priority, as if it were on machines of its own.
-func startCallers(t *testing.T, address string, rate int) *callers {
+func startCallers(t *testing.T, flood string) *callers {
 	t.Helper()
-	c := startCallersChild(t, fmt.Sprintf("%s %d", address, rate))
+	c := startCallersChild(t, flood)
 	line, err := c.out.ReadString('\n')
 	require.NoError(t, err)
 	require.Equal(t, "callers\n", line)
@@ -253,14 +259,20 @@ func refuseEverybody() {
 	_ = s.Close()
 }
 
-// refusedCallers floods until standard input ends: an upgrade with a credential of every kind that does not hold.
+// callersCredentials are what callers bring who are refused: what the server knows by itself, and what it looks up.
+var callersCredentials = map[string][]string{
+	"stateless": {
+		"", "Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.AAAA\r\n",
+		"Cookie: better-auth.session_token=forged.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA%3D\r\n",
+	},
+	"stored": {"Authorization: Bearer nothing\r\n", "X-Api-Key: nothing\r\n"},
+}
+
+// refusedCallers floods until standard input ends: an address, and the name of credentials.
 func refusedCallers(flood string) {
-	var address string
-	var rate int
-	if _, err := fmt.Sscan(flood, &address, &rate); err != nil {
-		panic(err)
-	}
-	credentials := []string{"", "Authorization: Bearer nothing\r\n", "X-Api-Key: nothing\r\n", "Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.AAAA\r\n"}
+	const rate = callersRate
+	address, kind, _ := strings.Cut(flood, " ")
+	credentials := callersCredentials[kind]
 	var refused atomic.Int64
 	stop := make(chan struct{})
 	var running sync.WaitGroup

@@ -189,10 +189,15 @@ func TestNoSecretIsPrinted(t *testing.T) {
 		target string
 		header []string
 	}{
-		{"/notes/roadmap", []string{"Authorization", "Bearer " + secrets["JWT"]}}, {"/notes/roadmap", []string{"Authorization", "Bearer " + secrets["session token"]}},
-		{"/notes/roadmap", []string{"Authorization", "Bearer " + secrets["cookie"]}}, {"/notes/roadmap", cookie("grace")}, {"/notes/roadmap", cookie("alan")},
-		{"/parties/notes/roadmap?api_key=" + q("static key"), nil}, {"/notes/roadmap?key=" + q("key of the table"), nil},
-		{"/notes/roadmap", []string{"X-Api-Key", secrets["static key"]}}, {"/parties/chats/tea?ws_ticket=" + q("ticket"), nil},
+		{"/notes/roadmap", []string{"Authorization", "Bearer " + secrets["JWT"]}},
+		{"/notes/roadmap", []string{"Authorization", "Bearer " + secrets["session token"]}},
+		{"/notes/roadmap", []string{"Authorization", "Bearer " + secrets["cookie"]}},
+		{"/notes/roadmap", cookie("grace")},
+		{"/notes/roadmap", cookie("alan")},
+		{"/parties/notes/roadmap?api_key=" + q("static key"), nil},
+		{"/notes/roadmap?key=" + q("key of the table"), nil},
+		{"/notes/roadmap", []string{"X-Api-Key", secrets["static key"]}},
+		{"/parties/chats/tea?ws_ticket=" + q("ticket"), nil},
 	}
 	for _, g := range good {
 		conn := app.dial(g.target, g.header...)
@@ -217,8 +222,12 @@ func TestNoSecretIsPrinted(t *testing.T) {
 	bad := func(status ...int) {
 		t.Helper()
 		for _, header := range [][]string{
-			{"Authorization", "Bearer " + secrets["expired JWT"]}, {"Authorization", "Bearer " + secrets["forged JWT"]}, {"Authorization", "Bearer " + secrets["ticket"]},
-			{"Authorization", "Basic " + secrets["wrong key"]}, {"X-Api-Key", secrets["wrong key"]}, {"Cookie", "better-auth.session_token=" + q("forged cookie")},
+			{"Authorization", "Bearer " + secrets["expired JWT"]},
+			{"Authorization", "Bearer " + secrets["forged JWT"]},
+			{"Authorization", "Bearer " + secrets["ticket"]},
+			{"Authorization", "Basic " + secrets["wrong key"]},
+			{"X-Api-Key", secrets["wrong key"]},
+			{"Cookie", "better-auth.session_token=" + q("forged cookie")},
 			{"Authorization", "Bearer " + secrets["JWT"], "X-Api-Key", secrets["static key"]},
 		} {
 			for _, target := range []string{"/notes/roadmap", "/parties/notes/roadmap?token=" + q("JWT"), "/parties/nobody/r?api_key=" + q("static key")} {
