@@ -318,6 +318,32 @@ func TestFailureLimit(t *testing.T) {
 	require.Equal(t, []int{0, 0, 0}, tries(3), "a public party has no failures")
 }
 
+// A connection is no way around the limit: what it tries counts for its address, with what is tried at the door.
+func TestFailureLimitOfRefreshes(t *testing.T) {
+	p := &people{err: gate.RefuseInvalid()}
+	c := gate.GuardConfig{
+		Authenticator: p, Failures: gate.NewFailureLimit(2),
+		Clock: func() time.Time { return noon }, Addr: func(*http.Request) string { return "192.0.2.1" },
+	}
+	g := guard(t, c)
+	refresh := func(addr string) string {
+		_, err := g.Refresh(t.Context(), gate.Held{Identity: ann, Party: "p", Room: "a/r", Addr: addr}, "token")
+		_, refusal := code(t, err)
+		return refusal
+	}
+	require.Equal(t, gate.CodeInvalid, refresh("192.0.2.1"))
+	require.Equal(t, gate.CodeInvalid, refresh("192.0.2.1"))
+	require.Equal(t, gate.CodeRateLimited, refresh("192.0.2.1"))
+	require.Equal(t, gate.CodeInvalid, refresh("192.0.2.2"))
+	_, err := g.Admit(t.Context(), ask())
+	status, _ := code(t, err)
+	require.Equal(t, 429, status)
+	p.err = errAway
+	require.Equal(t, gate.CodeAuthUnavailable, refresh("192.0.2.1"), "what nobody can know is no failure")
+	p.id, p.err = ann, nil
+	require.Empty(t, refresh("192.0.2.1"), "what verifies passes")
+}
+
 // What failed just before addresses are sorted out anew still counts.
 func TestFailureLimitOverGenerations(t *testing.T) {
 	l := gate.NewFailureLimit(1)
