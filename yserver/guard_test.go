@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
 	"github.com/yserverd/yserverd/gate"
@@ -73,6 +74,17 @@ func TestGuardBeforeTheRoom(t *testing.T) {
 }
 
 type hookValue struct{}
+
+// Who is upgraded for a close code alone is told it whatever he sends, of which
+// the server keeps no more than a little.
+func TestGuardKeepsLittleOfWhoIsRefused(t *testing.T) {
+	d := newDirectory()
+	k := start(t, guarded(t, d))
+	w := k.dial("/yjs/r?token=wrong")
+	_ = w.conn.WriteMessage(websocket.BinaryMessage, make([]byte, 256<<10)) // the server may be gone
+	w.expectEnd(4401, gate.RefuseInvalid().Message)
+	eventually(t, "it is too much", func() bool { return yserver.TooLong(k.Srv) == 1 })
+}
 
 // y-websocket stops on 44xx alone: what is final is told so, at once or later,
 // and what passes is not.
