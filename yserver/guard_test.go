@@ -80,10 +80,16 @@ type hookValue struct{}
 func TestGuardKeepsLittleOfWhoIsRefused(t *testing.T) {
 	d := newDirectory()
 	k := start(t, guarded(t, d))
-	w := k.dial("/yjs/r?token=wrong")
-	_ = w.conn.WriteMessage(websocket.BinaryMessage, make([]byte, 256<<10)) // the server may be gone
-	w.expectEnd(4401, gate.RefuseInvalid().Message)
+	conn, resp, err := websocket.DefaultDialer.Dial(k.url("/yjs/r?token=wrong"), nil)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	defer func() { _ = conn.Close() }()
+	require.NoError(t, conn.WriteMessage(websocket.BinaryMessage, make([]byte, 64<<10)))
 	eventually(t, "it is too much", func() bool { return yserver.TooLong(k.Srv) == 1 })
+	_, _, err = conn.ReadMessage()
+	var end *websocket.CloseError
+	require.ErrorAs(t, err, &end)
+	require.Equal(t, 4401, end.Code)
 }
 
 // y-websocket stops on 44xx alone: what is final is told so, at once or later,
