@@ -24,7 +24,7 @@ const minimal = "rooms:\n  MAIN: {type: document, access: public}\n"
 // noAdmin is the warning of a file that says nothing of admin.
 var noAdmin = config.Problem{
 	File: "y.yaml", Key: "admin.tokens",
-	Message: "is empty, so there is no admin API and no console; admin: {enabled: false} says that this is meant",
+	Message: "is empty, so there is no admin API; admin: {enabled: false} says that this is meant",
 }
 
 func parse(text string, environ ...string) (*config.Config, error) {
