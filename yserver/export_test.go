@@ -187,3 +187,6 @@ func TooLong(s *Server) (n int64) {
 	}
 	return n
 }
+
+// StoreTime is how long a call of the store may take that brings so many bytes.
+var StoreTime = storeTime
