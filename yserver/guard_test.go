@@ -181,6 +181,24 @@ func TestFlappingSetup(t *testing.T) {
 	require.Equal(t, 503, k.refused("/parties/main/r?_pk=bad"))
 }
 
+// An IPv6 network is one client: whoever has one has more addresses in it than
+// there are connections.
+func TestConnectionsPerNetwork(t *testing.T) {
+	k := start(t, func(c *yserver.Config, _ *yserver.Party) {
+		c.Limits.ConnectionsPerIP = 1
+		c.ClientAddr = func(r *http.Request) string { return r.URL.Query().Get("addr") }
+	})
+	k.join("/parties/main/r?addr=2001:db8::1")
+	require.Equal(t, 503, k.refused("/parties/main/r?addr=2001:db8::2"))
+	other, _ := k.join("/parties/main/r?addr=2001:db8:0:1::1")
+	k.join("/parties/main/r?addr=192.0.2.1")
+	k.join("/parties/main/r?addr=192.0.2.2")
+	require.Equal(t, 503, k.refused("/parties/main/r?addr=192.0.2.1"))
+	require.NoError(t, other.conn.Close())
+	eventually(t, "it has left", func() bool { return k.Srv.Stats().Connections == 3 })
+	k.join("/parties/main/r?addr=2001:db8:0:1::2")
+}
+
 func TestUpgradesPerSecond(t *testing.T) {
 	t.Parallel()
 	k := start(t, func(c *yserver.Config, _ *yserver.Party) { c.Limits.UpgradesPerSecond = 1 })

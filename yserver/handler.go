@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -235,10 +236,11 @@ func (s *Server) connected(addr string) bool {
 		return false
 	}
 	if most := s.cfg.Limits.ConnectionsPerIP; most > 0 {
-		if s.perIP[addr] >= most {
+		key := network(addr)
+		if s.perIP[key] >= most {
 			return false
 		}
-		s.perIP[addr]++
+		s.perIP[key]++
 	}
 	s.total++
 	return true
@@ -252,9 +254,21 @@ func (s *Server) released(addr string) {
 	if s.cfg.Limits.ConnectionsPerIP == 0 {
 		return
 	}
-	if s.perIP[addr]--; s.perIP[addr] <= 0 {
-		delete(s.perIP, addr)
+	key := network(addr)
+	if s.perIP[key]--; s.perIP[key] <= 0 {
+		delete(s.perIP, key)
 	}
+}
+
+// network is what of an address one client has to itself: of IPv6 the first 64
+// bits, so that it has no more connections for all the addresses in it.
+func network(addr string) string {
+	a, err := netip.ParseAddr(addr)
+	if a = a.Unmap().WithZone(""); err != nil || !a.Is6() {
+		return addr
+	}
+	p, _ := a.Prefix(64) // a length that IPv6 has
+	return p.String()
 }
 
 // refuse answers a request that may not go on: with its status, or, to a
