@@ -155,6 +155,42 @@ func withPassword(t *testing.T, database, password string) string {
 // figures, requests to others.
 func TestNoSecretIsPrinted(t *testing.T) {
 	t.Parallel()
+	u := newSecretUse(t)
+	refresh := u.use()
+	u.misuse(400, 401)
+	u.administer()
+	u.askWebhooks()
+	u.breakDatabase(refresh)
+	u.startInVain()
+
+	u.p.add("log", u.app.Log())
+	require.Contains(t, u.app.Log(), "level=DEBUG msg=refused")
+	require.Greater(t, len(u.p.parts), 100, "little was printed, so little was proven")
+	require.Empty(t, u.p.contains(u.secrets))
+	u.p.add("this", "that "+u.secrets["cookie"])
+	require.NotEmpty(t, u.p.contains(u.secrets), "secrets are not found where they are")
+}
+
+// secretUse is a server with its secrets, which are used.
+type secretUse struct {
+	t       *testing.T
+	p       *printed
+	app     *gateApp
+	secrets map[string]string
+	environ []string
+	saved   *atomic.Int64 // requests to webhooks that were answered
+	good    []secretCall
+}
+
+// secretCall is an upgrade with a credential that holds.
+type secretCall struct {
+	target string
+	header []string
+}
+
+// newSecretUse starts the server.
+func newSecretUse(t *testing.T) *secretUse {
+	t.Helper()
 	gateway, bucket := s3test.Bucket(t)
 	database := pgtest.Database(t)
 	fillApp(t, database)
@@ -182,13 +218,8 @@ func TestNoSecretIsPrinted(t *testing.T) {
 	}
 	s := servertest.New(t, servertest.Options{Config: secretConfig, Env: environ})
 	require.NoError(t, s.Start())
-	app := &gateApp{s, t, database}
-
-	q := func(name string) string { return url.QueryEscape(secrets[name]) }
-	good := []struct {
-		target string
-		header []string
-	}{
+	u := &secretUse{t: t, p: p, app: &gateApp{s, t, database}, secrets: secrets, environ: environ, saved: asked}
+	u.good = []secretCall{
 		{"/notes/roadmap", []string{"Authorization", "Bearer " + secrets["JWT"]}},
 		{"/notes/roadmap", []string{"Authorization", "Bearer " + secrets["session token"]}},
 		{"/notes/roadmap", []string{"Authorization", "Bearer " + secrets["cookie"]}},
@@ -197,9 +228,18 @@ func TestNoSecretIsPrinted(t *testing.T) {
 		{"/parties/notes/roadmap?api_key=" + q("static key"), nil},
 		{"/notes/roadmap?key=" + q("key of the table"), nil},
 		{"/notes/roadmap", []string{"X-Api-Key", secrets["static key"]}},
-		{"/parties/chats/tea?ws_ticket=" + q("ticket"), nil},
+		{"/parties/chats/tea?ws_ticket=" + u.q("ticket"), nil},
 	}
-	for _, g := range good {
+	return u
+}
+
+// q returns a secret as a query has it.
+func (u *secretUse) q(name string) string { return url.QueryEscape(u.secrets[name]) }
+
+// use opens rooms with every credential, and refreshes one connection, which it returns.
+func (u *secretUse) use() *websocket.Conn {
+	t, p, app, secrets := u.t, u.p, u.app, u.secrets
+	for _, g := range u.good {
 		conn := app.dial(g.target, g.header...)
 		require.NoError(t, conn.WriteMessage(websocket.BinaryMessage, []byte{0, 2, 5, 1, 1, 1, 0, 99})) // malformed
 		require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte(`{"type":"auth:refresh","token":"`+secrets["forged JWT"]+`"}`)))
@@ -218,9 +258,13 @@ func TestNoSecretIsPrinted(t *testing.T) {
 		require.NoError(t, refresh.WriteMessage(websocket.TextMessage, []byte(text)))
 		require.NoError(t, p.read(refresh, "auth:refresh"), name)
 	}
+	return refresh
+}
 
-	bad := func(status ...int) {
-		t.Helper()
+// misuse brings what does not hold, and what does where it does not belong.
+func (u *secretUse) misuse(status ...int) {
+	t, p, app, s, secrets, q := u.t, u.p, u.app, u.app, u.secrets, u.q
+	{
 		for _, header := range [][]string{
 			{"Authorization", "Bearer " + secrets["expired JWT"]},
 			{"Authorization", "Bearer " + secrets["forged JWT"]},
@@ -245,20 +289,31 @@ func TestNoSecretIsPrinted(t *testing.T) {
 			p.request(t, http.MethodPost, s.URL()+"/healthz"+query)
 		}
 	}
-	bad(400, 401)
-
+// administer uses the admin API.
+func (u *secretUse) administer() {
+	t, p, s, secrets, q := u.t, u.p, u.app, u.secrets, u.q
 	require.Equal(t, http.StatusOK, p.request(t, http.MethodGet, s.URL()+"/admin/v1/stats", "Authorization", "Bearer "+secrets["admin token"]))
 	require.Equal(t, http.StatusOK, p.request(t, http.MethodGet, s.URL()+"/admin/v1/openapi.json", "Authorization", "Bearer "+secrets["admin token"]))
 	require.Equal(t, http.StatusNotImplemented, p.request(t, http.MethodGet, s.URL()+"/admin/v1/backup", "Authorization", "Bearer "+secrets["admin token"]))
 	require.Equal(t, http.StatusUnauthorized, p.request(t, http.MethodGet, s.URL()+"/admin/v1/stats?token="+q("admin token"), "Authorization", "Bearer "+secrets["wrong admin token"]))
 	require.Equal(t, http.StatusUnauthorized, p.request(t, http.MethodPost, s.URL()+"/admin/v1/nothing?key="+q("admin token")))
 
-	got := app.upgrade("/parties/asked/r?api_key=" + q("static key")) // the webhook fails
+}
+
+// askWebhooks opens a room that a webhook decides on, which fails at first.
+func (u *secretUse) askWebhooks() {
+	t, p, app, q, asked := u.t, u.p, u.app, u.q, u.saved
+	got := app.upgrade("/parties/asked/r?api_key=" + q("static key"))
 	p.add("refused", got.Text)
 	require.Equal(t, 503, got.Status)
 	require.True(t, app.upgrade("/parties/asked/r?api_key="+q("static key")).opens())
 	require.Eventually(t, func() bool { return asked.Load() >= 2 }, gatePatience, 20*time.Millisecond, "the webhook of saves is asked again")
 
+}
+
+// breakDatabase ends a session, breaks connections to the database and takes tables away, while everything is used.
+func (u *secretUse) breakDatabase(refresh *websocket.Conn) {
+	t, p, app, secrets, database := u.t, u.p, u.app, u.secrets, u.app.database
 	ends := app.dial("/notes/roadmap", cookie("alan")...)
 	gateExec(t, database, `UPDATE "session" SET "expiresAt" = now() - interval '1 hour' WHERE "userId" = 'alan'`)
 	require.Error(t, p.read(ends, ""))
@@ -270,15 +325,19 @@ func TestNoSecretIsPrinted(t *testing.T) {
 		p.add("refused", got.Text)
 		return got.refusal() == 503
 	}, gatePatience, 20*time.Millisecond)
-	bad(400, 401, 429, 503)
-	for _, g := range good {
+	u.misuse(400, 401, 429, 503)
+	for _, g := range u.good {
 		p.add("refused", app.upgrade(g.target, g.header...).Text)
 	}
 	require.NoError(t, refresh.WriteMessage(websocket.TextMessage, []byte(`__YPS:{"type":"auth:refresh","token":"`+secrets["session token"]+`"}`)))
 	_ = p.read(refresh, "auth:refresh") // closed or answered
-	require.Eventually(t, func() bool { return strings.Contains(s.Log(), "access cannot be decided now") }, gatePatience, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(app.Log(), "access cannot be decided now") }, gatePatience, 20*time.Millisecond)
 
-	// Servers that do not start.
+}
+
+// startInVain starts servers that cannot.
+func (u *secretUse) startInVain() {
+	t, p, secrets, environ, q := u.t, u.p, u.secrets, u.environ, u.q
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	nobody := l.Addr().String()
@@ -293,11 +352,4 @@ func TestNoSecretIsPrinted(t *testing.T) {
 		require.Error(t, err, changed)
 		p.add("a start", err.Error()+s.Log())
 	}
-
-	p.add("log", s.Log())
-	require.Contains(t, s.Log(), "level=DEBUG msg=refused")
-	require.Greater(t, len(p.parts), 100, "little was printed, so little was proven")
-	require.Empty(t, p.contains(secrets))
-	p.add("this", "that "+secrets["cookie"])
-	require.NotEmpty(t, p.contains(secrets), "secrets are not found where they are")
 }
