@@ -225,8 +225,8 @@ func newSecretUse(t *testing.T) *secretUse {
 		{"/notes/roadmap", []string{"Authorization", "Bearer " + secrets["cookie"]}},
 		{"/notes/roadmap", cookie("grace")},
 		{"/notes/roadmap", cookie("alan")},
-		{"/parties/notes/roadmap?api_key=" + q("static key"), nil},
-		{"/notes/roadmap?key=" + q("key of the table"), nil},
+		{"/parties/notes/roadmap?api_key=" + u.q("static key"), nil},
+		{"/notes/roadmap?key=" + u.q("key of the table"), nil},
 		{"/notes/roadmap", []string{"X-Api-Key", secrets["static key"]}},
 		{"/parties/chats/tea?ws_ticket=" + u.q("ticket"), nil},
 	}
@@ -264,31 +264,31 @@ func (u *secretUse) use() *websocket.Conn {
 // misuse brings what does not hold, and what does where it does not belong.
 func (u *secretUse) misuse(status ...int) {
 	t, p, app, s, secrets, q := u.t, u.p, u.app, u.app, u.secrets, u.q
-	{
-		for _, header := range [][]string{
-			{"Authorization", "Bearer " + secrets["expired JWT"]},
-			{"Authorization", "Bearer " + secrets["forged JWT"]},
-			{"Authorization", "Bearer " + secrets["ticket"]},
-			{"Authorization", "Basic " + secrets["wrong key"]},
-			{"X-Api-Key", secrets["wrong key"]},
-			{"Cookie", "better-auth.session_token=" + q("forged cookie")},
-			{"Authorization", "Bearer " + secrets["JWT"], "X-Api-Key", secrets["static key"]},
-		} {
-			for _, target := range []string{"/notes/roadmap", "/parties/notes/roadmap?token=" + q("JWT"), "/parties/nobody/r?api_key=" + q("static key")} {
-				got := app.upgrade(target, header...)
-				p.add("refused", got.Text)
-				require.Contains(t, append(status, 404), got.refusal(), "%s %s: %+v", target, header, got)
-			}
-		}
-		for _, query := range []string{"?api_key=" + q("wrong key"), "?key=" + q("wrong key"), "?ws_ticket=" + q("forged ticket"), "?ws_ticket=" + q("ticket") + "&key=" + q("static key")} {
-			got := app.upgrade("/parties/chats/tea"+query, "Origin", pageOrigin)
+	for _, header := range [][]string{
+		{"Authorization", "Bearer " + secrets["expired JWT"]},
+		{"Authorization", "Bearer " + secrets["forged JWT"]},
+		{"Authorization", "Bearer " + secrets["ticket"]},
+		{"Authorization", "Basic " + secrets["wrong key"]},
+		{"X-Api-Key", secrets["wrong key"]},
+		{"Cookie", "better-auth.session_token=" + q("forged cookie")},
+		{"Authorization", "Bearer " + secrets["JWT"], "X-Api-Key", secrets["static key"]},
+	} {
+		for _, target := range []string{"/notes/roadmap", "/parties/notes/roadmap?token=" + q("JWT"), "/parties/nobody/r?api_key=" + q("static key")} {
+			got := app.upgrade(target, header...)
 			p.add("refused", got.Text)
-			require.Contains(t, status, got.refusal(), "%s: %+v", query, got)
-			p.request(t, http.MethodGet, s.URL()+"/parties/chats/tea"+query, "Origin", "https://evil.example")
-			p.request(t, http.MethodOptions, s.URL()+"/parties/chats/tea"+query, "Origin", pageOrigin, "Access-Control-Request-Method", "GET")
-			p.request(t, http.MethodPost, s.URL()+"/healthz"+query)
+			require.Contains(t, append(status, 404), got.refusal(), "%s %s: %+v", target, header, got)
 		}
 	}
+	for _, query := range []string{"?api_key=" + q("wrong key"), "?key=" + q("wrong key"), "?ws_ticket=" + q("forged ticket"), "?ws_ticket=" + q("ticket") + "&key=" + q("static key")} {
+		got := app.upgrade("/parties/chats/tea"+query, "Origin", pageOrigin)
+		p.add("refused", got.Text)
+		require.Contains(t, status, got.refusal(), "%s: %+v", query, got)
+		p.request(t, http.MethodGet, s.URL()+"/parties/chats/tea"+query, "Origin", "https://evil.example")
+		p.request(t, http.MethodOptions, s.URL()+"/parties/chats/tea"+query, "Origin", pageOrigin, "Access-Control-Request-Method", "GET")
+		p.request(t, http.MethodPost, s.URL()+"/healthz"+query)
+	}
+}
+
 // administer uses the admin API.
 func (u *secretUse) administer() {
 	t, p, s, secrets, q := u.t, u.p, u.app, u.secrets, u.q
@@ -297,7 +297,6 @@ func (u *secretUse) administer() {
 	require.Equal(t, http.StatusNotImplemented, p.request(t, http.MethodGet, s.URL()+"/admin/v1/backup", "Authorization", "Bearer "+secrets["admin token"]))
 	require.Equal(t, http.StatusUnauthorized, p.request(t, http.MethodGet, s.URL()+"/admin/v1/stats?token="+q("admin token"), "Authorization", "Bearer "+secrets["wrong admin token"]))
 	require.Equal(t, http.StatusUnauthorized, p.request(t, http.MethodPost, s.URL()+"/admin/v1/nothing?key="+q("admin token")))
-
 }
 
 // askWebhooks opens a room that a webhook decides on, which fails at first.
@@ -308,7 +307,6 @@ func (u *secretUse) askWebhooks() {
 	require.Equal(t, 503, got.Status)
 	require.True(t, app.upgrade("/parties/asked/r?api_key="+q("static key")).opens())
 	require.Eventually(t, func() bool { return asked.Load() >= 2 }, gatePatience, 20*time.Millisecond, "the webhook of saves is asked again")
-
 }
 
 // breakDatabase ends a session, breaks connections to the database and takes tables away, while everything is used.
@@ -332,7 +330,6 @@ func (u *secretUse) breakDatabase(refresh *websocket.Conn) {
 	require.NoError(t, refresh.WriteMessage(websocket.TextMessage, []byte(`__YPS:{"type":"auth:refresh","token":"`+secrets["session token"]+`"}`)))
 	_ = p.read(refresh, "auth:refresh") // closed or answered
 	require.Eventually(t, func() bool { return strings.Contains(app.Log(), "access cannot be decided now") }, gatePatience, 20*time.Millisecond)
-
 }
 
 // startInVain starts servers that cannot.
