@@ -83,8 +83,9 @@ func TestRefusedCallersDisturbNobody(t *testing.T) {
 	}
 	t.Logf("p99 of %d updates a second, beside so many callers a second: %v, %v; all: %v", editRate, p99, reached, during)
 	require.Greater(t, reached["refused"], callersRate*0.5, "the machine cannot make the flood")
-	require.LessOrEqual(t, float64(p99["refused"]), bound*float64(p99["least"]+slack))
-	require.LessOrEqual(t, float64(p99["looked up"]), 2*bound*float64(p99["least"]+slack))
+	beside := float64(max(p99["least"], p99["quiet"]) + slack) // a machine that is busy otherwise is never quiet
+	require.LessOrEqual(t, float64(p99["refused"]), bound*beside)
+	require.LessOrEqual(t, float64(p99["looked up"]), 2*bound*beside)
 	require.Less(t, filesOf(t, app), 100, "the refused leave connections behind")
 }
 
