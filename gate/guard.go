@@ -25,6 +25,7 @@ type Guard interface {
 type Held struct {
 	Identity    Identity
 	Party, Room string
+	Addr        string // the client's address: for the limit of failures
 }
 
 // GuardConfig is what a Guard is made of.
@@ -124,15 +125,22 @@ func (g *guard) authenticate(ctx context.Context, r *http.Request) (Identity, er
 		return id, nil
 	}
 	err = decided(err, RefuseAuthUnavailable)
-	switch refusal := refusalOf(err); {
-	case g.Public && refusal.failing():
+	if g.Public && refusalOf(err).failing() {
 		return Identity{}, nil
-	case refusal.Status == http.StatusUnauthorized && g.Failures != nil:
-		if retry := g.Failures.failed(addr, g.Clock()); retry > 0 {
-			return Identity{}, RefuseRateLimited(retry)
-		}
 	}
-	return Identity{}, err
+	return Identity{}, g.counted(addr, err)
+}
+
+// counted counts a credential that failed, and returns its error, or the one of an address where too many did. err has a
+// Refusal in it.
+func (g *guard) counted(addr string, err error) error {
+	if g.Failures == nil || refusalOf(err).Status != http.StatusUnauthorized {
+		return err
+	}
+	if retry := g.Failures.failed(addr, g.Clock()); retry > 0 {
+		return RefuseRateLimited(retry)
+	}
+	return err
 }
 
 // decide says what a known caller may do.
@@ -203,7 +211,7 @@ func (g *guard) Refresh(ctx context.Context, h Held, token string) (Decision, er
 	id, err := g.Authenticator.Refresh(ctx, token, g.Tickets)
 	switch {
 	case err != nil:
-		return Decision{}, decided(err, RefuseAuthUnavailable)
+		return Decision{}, g.counted(h.Addr, decided(err, RefuseAuthUnavailable))
 	case !id.Authenticated() || !id.Same(h.Identity):
 		return Decision{}, RefuseInvalid()
 	}

@@ -161,8 +161,12 @@ func TestAdmit(t *testing.T) {
 		{"nobody", gate.Identity{}, nil, gate.GuardConfig{}, gate.Decision{}, 401, gate.CodeMissing},
 		{"nobody, with rules", gate.Identity{}, nil, gate.GuardConfig{Authorizer: allow(writes)}, gate.Decision{}, 401, gate.CodeMissing},
 		{
-			"nobody, with rules for nobody", gate.Identity{}, nil,
-			gate.GuardConfig{Authorizer: &rule{anonymous: true, decide: allow(gate.Decision{}).decide}}, gate.Decision{}, 0, "",
+			"nobody, with rules for nobody",
+			gate.Identity{},
+			nil,
+			gate.GuardConfig{Authorizer: &rule{anonymous: true, decide: allow(gate.Decision{}).decide}},
+			gate.Decision{},
+			0, "",
 		},
 		{"a wrong credential", gate.Identity{}, gate.RefuseInvalid(), gate.GuardConfig{}, gate.Decision{}, 401, gate.CodeInvalid},
 		{"two credentials", gate.Identity{}, gate.RefuseAmbiguous(), gate.GuardConfig{}, gate.Decision{}, 400, gate.CodeAmbiguous},
@@ -184,15 +188,21 @@ func TestAdmit(t *testing.T) {
 		{"not to be decided", ann, nil, gate.GuardConfig{Authorizer: refuse(errAway)}, gate.Decision{}, 503, gate.CodeAccessUnavailable},
 		{
 			"the caller is who it is, whatever rules say", ann, nil,
-			gate.GuardConfig{Authorizer: allow(gate.Decision{Identity: gate.Identity{UserID: "root"}})}, gate.Decision{Identity: ann}, 0, "",
+			gate.GuardConfig{Authorizer: allow(gate.Decision{Identity: gate.Identity{UserID: "root"}})},
+			gate.Decision{Identity: ann},
+			0, "",
 		},
 		{
-			"until the rule ends", inTime, nil, gate.GuardConfig{Authorizer: allow(gate.Decision{Until: noon.Add(time.Second)})},
-			gate.Decision{Identity: inTime, Until: noon.Add(time.Second)}, 0, "",
+			"until the rule ends", inTime, nil,
+			gate.GuardConfig{Authorizer: allow(gate.Decision{Until: noon.Add(time.Second)})},
+			gate.Decision{Identity: inTime, Until: noon.Add(time.Second)},
+			0, "",
 		},
 		{
-			"until the identity ends", inTime, nil, gate.GuardConfig{Authorizer: allow(gate.Decision{Until: noon.Add(time.Hour)})},
-			gate.Decision{Identity: inTime, Until: inTime.ExpiresAt}, 0, "",
+			"until the identity ends", inTime, nil,
+			gate.GuardConfig{Authorizer: allow(gate.Decision{Until: noon.Add(time.Hour)})},
+			gate.Decision{Identity: inTime, Until: inTime.ExpiresAt},
+			0, "",
 		},
 		{"over before it begins", ann, nil, gate.GuardConfig{Authorizer: allow(gate.Decision{Write: true, Until: noon})}, gate.Decision{}, 403, gate.CodeDenied},
 
@@ -306,6 +316,32 @@ func TestFailureLimit(t *testing.T) {
 	c.Failures, c.Public = gate.NewFailureLimit(1), true
 	g = guard(t, c)
 	require.Equal(t, []int{0, 0, 0}, tries(3), "a public party has no failures")
+}
+
+// A connection is no way around the limit: what it tries counts for its address, with what is tried at the door.
+func TestFailureLimitOfRefreshes(t *testing.T) {
+	p := &people{err: gate.RefuseInvalid()}
+	c := gate.GuardConfig{
+		Authenticator: p, Failures: gate.NewFailureLimit(2),
+		Clock: func() time.Time { return noon }, Addr: func(*http.Request) string { return "192.0.2.1" },
+	}
+	g := guard(t, c)
+	refresh := func(addr string) string {
+		_, err := g.Refresh(t.Context(), gate.Held{Identity: ann, Party: "p", Room: "a/r", Addr: addr}, "token")
+		_, refusal := code(t, err)
+		return refusal
+	}
+	require.Equal(t, gate.CodeInvalid, refresh("192.0.2.1"))
+	require.Equal(t, gate.CodeInvalid, refresh("192.0.2.1"))
+	require.Equal(t, gate.CodeRateLimited, refresh("192.0.2.1"))
+	require.Equal(t, gate.CodeInvalid, refresh("192.0.2.2"))
+	_, err := g.Admit(t.Context(), ask())
+	status, _ := code(t, err)
+	require.Equal(t, 429, status)
+	p.err = errAway
+	require.Equal(t, gate.CodeAuthUnavailable, refresh("192.0.2.1"), "what nobody can know is no failure")
+	p.id, p.err = ann, nil
+	require.Empty(t, refresh("192.0.2.1"), "what verifies passes")
 }
 
 // What failed just before addresses are sorted out anew still counts.

@@ -266,7 +266,11 @@ func (c *committer[T]) commit(batch []pending[T], whats []T) {
 		return
 	}
 	var results []persist.Result
-	err := c.within(c.timeout, func(ctx context.Context) (err error) {
+	bytes := int64(0)
+	for _, what := range whats {
+		bytes += c.size(what)
+	}
+	err := c.within(storeTime(c.timeout, bytes), func(ctx context.Context) (err error) {
 		results, err = c.write(ctx, whats)
 		return err
 	})
@@ -283,6 +287,14 @@ func (c *committer[T]) commit(batch []pending[T], whats []T) {
 		}
 		p.answer <- commit{result: results[i]}
 	}
+}
+
+// storeTime is how long a call of the store may take that brings so many bytes: a
+// slow line takes its time for many, and a call that never fits would be tried
+// for ever.
+func storeTime(timeout time.Duration, bytes int64) time.Duration {
+	const once = 8 << 20 // bytes that every call may bring in the plain time
+	return timeout * time.Duration(1+bytes/once)
 }
 
 // within gives a call of the store its time.

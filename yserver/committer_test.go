@@ -151,3 +151,9 @@ func TestABacklogIsBroughtInParts(t *testing.T) {
 	}
 	require.Greater(t, several, 2, "they are brought together where that may be")
 }
+
+// What a slow line takes its time for is not cut off for ever.
+func TestStoreTimeGrows(t *testing.T) {
+	require.Equal(t, time.Second, yserver.StoreTime(time.Second, 64<<10))
+	require.Equal(t, 5*time.Second, yserver.StoreTime(time.Second, 32<<20))
+}

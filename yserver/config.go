@@ -81,7 +81,8 @@ type Config struct {
 	// CommitInterval bounds how often the store is asked to commit: the first
 	// after a pause at once, then once per interval. Zero means 10 ms.
 	CommitInterval time.Duration
-	// StoreTimeout bounds one call of the store. Zero means 30 s.
+	// StoreTimeout bounds one call of the store. One that brings much has as much
+	// again for each 8 MiB. Zero means 30 s.
 	StoreTimeout time.Duration
 	// LoadTimeout bounds loading a room, hooks included. Zero means 30 s.
 	LoadTimeout time.Duration

@@ -55,6 +55,11 @@ func (c *Connection) Room() *Room { return c.room }
 // change while a connection is open.
 func (c *Connection) Identity() gate.Identity { return c.grant.Load().Identity }
 
+// MayWrite reports whether the gate and the limits let the connection write now.
+// Custom messages of those who may not reach OnCustomMessage all the same: a hook
+// that changes something for them asks.
+func (c *Connection) MayWrite() bool { return c.member.mayWrite() }
+
 // Tags returns the connection's tags: its id, then those that ConnectionTags
 // gave it. The slice must not be modified.
 func (c *Connection) Tags() []string {

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/yserverd/yserverd/gate"
+	"github.com/yserverd/yserverd/internal/costtest"
 	"github.com/yserverd/yserverd/persist/persisttest"
 )
 
@@ -255,9 +256,7 @@ func crowdOf(tb testing.TB, m Message, peers int) (relay, broadcast func()) {
 // A message is encoded once: what is allocated for it does not depend on how many
 // get it.
 func TestRelayAllocatesNothingPerPeer(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
+	costtest.Unraced(t)
 	perMessage := func(peers int, broadcasts bool) float64 {
 		send, broadcast := crowdOf(t, Message{Relay: RelayJSON}, peers)
 		if broadcasts {
@@ -290,7 +289,7 @@ func BenchmarkRelay(b *testing.B) {
 		for name, send := range map[string]func(){"relay": relay, "broadcast": broadcast} {
 			b.Run(fmt.Sprintf("%s/peers=%d", name, peers), func(b *testing.B) {
 				b.ReportAllocs()
-				start := cpu()
+				start := costtest.CPU()
 				for b.Loop() {
 					send()
 				}

@@ -179,3 +179,14 @@ func Leases(s *Server) int {
 
 // ShareGrant reports whether two connections have one grant.
 func ShareGrant(a, b *Connection) bool { return a.grant.Load() == b.grant.Load() }
+
+// TooLong is how many messages were longer than their connection may send.
+func TooLong(s *Server) (n int64) {
+	for _, p := range s.parties {
+		n += p.sockets.stats.tooLong.Load()
+	}
+	return n
+}
+
+// StoreTime is how long a call of the store may take that brings so many bytes.
+var StoreTime = storeTime

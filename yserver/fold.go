@@ -80,7 +80,7 @@ func (r *documentRoom) compact(frozen *ydoc.Frozen, epoch persist.Epoch, upTo pe
 	if err := frozen.Check(c.Update()); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), r.srv.cfg.StoreTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), storeTime(r.srv.cfg.StoreTimeout, int64(len(c.Update()))))
 	defer cancel()
 	err = r.srv.cfg.Store.Compact(ctx, r.key, epoch, upTo, c.Update())
 	if err != nil && !errors.Is(err, persist.ErrStale) { // stale: a snapshot that reaches as far is there

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
 	"github.com/yserverd/yserverd/gate"
@@ -73,6 +74,23 @@ func TestGuardBeforeTheRoom(t *testing.T) {
 }
 
 type hookValue struct{}
+
+// Who is upgraded for a close code alone is told it whatever he sends, of which
+// the server keeps no more than a little.
+func TestGuardKeepsLittleOfWhoIsRefused(t *testing.T) {
+	d := newDirectory()
+	k := start(t, guarded(t, d))
+	conn, resp, err := websocket.DefaultDialer.Dial(k.url("/yjs/r?token=wrong"), nil)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	defer func() { _ = conn.Close() }()
+	require.NoError(t, conn.WriteMessage(websocket.BinaryMessage, make([]byte, 64<<10)))
+	eventually(t, "it is too much", func() bool { return yserver.TooLong(k.Srv) == 1 })
+	_, _, err = conn.ReadMessage()
+	var end *websocket.CloseError
+	require.ErrorAs(t, err, &end)
+	require.Equal(t, 4401, end.Code)
+}
 
 // y-websocket stops on 44xx alone: what is final is told so, at once or later,
 // and what passes is not.
@@ -161,6 +179,24 @@ func TestFlappingSetup(t *testing.T) {
 		k.dial("/parties/main/r?_pk=bad").expectClose(1011)
 	}
 	require.Equal(t, 503, k.refused("/parties/main/r?_pk=bad"))
+}
+
+// An IPv6 network is one client: whoever has one has more addresses in it than
+// there are connections.
+func TestConnectionsPerNetwork(t *testing.T) {
+	k := start(t, func(c *yserver.Config, _ *yserver.Party) {
+		c.Limits.ConnectionsPerIP = 1
+		c.ClientAddr = func(r *http.Request) string { return r.URL.Query().Get("addr") }
+	})
+	k.join("/parties/main/r?addr=2001:db8::1")
+	require.Equal(t, 503, k.refused("/parties/main/r?addr=2001:db8::2"))
+	other, _ := k.join("/parties/main/r?addr=2001:db8:0:1::1")
+	k.join("/parties/main/r?addr=192.0.2.1")
+	k.join("/parties/main/r?addr=192.0.2.2")
+	require.Equal(t, 503, k.refused("/parties/main/r?addr=192.0.2.1"))
+	require.NoError(t, other.conn.Close())
+	eventually(t, "it has left", func() bool { return k.Srv.Stats().Connections == 3 })
+	k.join("/parties/main/r?addr=2001:db8:0:1::2")
 }
 
 func TestUpgradesPerSecond(t *testing.T) {

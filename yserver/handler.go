@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -62,6 +63,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r = s.before(w, r, rt, upgrade); r == nil {
 		return
 	}
+	rechecks := s.warden.rechecks.Load()
 	decision, err := rt.party.admit(r.Context(), &gate.Request{HTTP: r, Party: rt.party.Name, Room: rt.room})
 	switch {
 	case err != nil:
@@ -73,7 +75,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		s.refuse(w, r, rt, refusal)
 	case upgrade:
-		s.connect(w, r, rt, decision)
+		s.connect(w, r, rt, admitted{decision, rechecks})
 	default:
 		s.request(w, r, rt, decision)
 	}
@@ -139,8 +141,15 @@ func (s *Server) awaitBefore(hook BeforeHook, r *http.Request, rt route) (*http.
 	})
 }
 
+// admitted is what the gate decided, and how many rechecks had begun before: what
+// came after them may not know of the connection.
+type admitted struct {
+	gate.Decision
+	rechecks uint64
+}
+
 // connect loads the room, upgrades the request and joins.
-func (s *Server) connect(w http.ResponseWriter, r *http.Request, rt route, d gate.Decision) {
+func (s *Server) connect(w http.ResponseWriter, r *http.Request, rt route, d admitted) {
 	claim, refusal := claimOf(r, rt.party)
 	if refusal != nil {
 		s.refuse(w, r, rt, refusal)
@@ -158,7 +167,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request, rt route, d gat
 		return
 	}
 	defer s.registry.release(e)
-	m := newMember(s, e, rt, r, d, addr)
+	m := newMember(s, e, rt, r, d.Decision, addr)
 	m.claim = claim
 	if err := e.room.prepare(r.Context(), m, r, m.speaksText.Load()); err != nil {
 		s.released(addr)
@@ -176,6 +185,9 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request, rt route, d gat
 	m.conn.peer.Store(m.peer)
 	s.warden.reset(m)
 	s.users.Load().add(m)
+	if s.warden.rechecks.Load() != d.rechecks {
+		s.warden.again(m)
+	}
 	s.enter(e.room, m, r)
 	m.peer.start()
 }
@@ -225,10 +237,11 @@ func (s *Server) connected(addr string) bool {
 		return false
 	}
 	if most := s.cfg.Limits.ConnectionsPerIP; most > 0 {
-		if s.perIP[addr] >= most {
+		key := network(addr)
+		if s.perIP[key] >= most {
 			return false
 		}
-		s.perIP[addr]++
+		s.perIP[key]++
 	}
 	s.total++
 	return true
@@ -242,9 +255,21 @@ func (s *Server) released(addr string) {
 	if s.cfg.Limits.ConnectionsPerIP == 0 {
 		return
 	}
-	if s.perIP[addr]--; s.perIP[addr] <= 0 {
-		delete(s.perIP, addr)
+	key := network(addr)
+	if s.perIP[key]--; s.perIP[key] <= 0 {
+		delete(s.perIP, key)
 	}
+}
+
+// network is what of an address one client has to itself: of IPv6 the first 64
+// bits, so that it has no more connections for all the addresses in it.
+func network(addr string) string {
+	a, err := netip.ParseAddr(addr)
+	if a = a.Unmap().WithZone(""); err != nil || !a.Is6() {
+		return addr
+	}
+	p, _ := a.Prefix(64) // a length that IPv6 has
+	return p.String()
 }
 
 // refuse answers a request that may not go on: with its status, or, to a
@@ -272,7 +297,7 @@ func (s *Server) refuseLoad(w http.ResponseWriter, r *http.Request, rt route, er
 
 // closeAtOnce upgrades a request for no other purpose than a close code.
 func (s *Server) closeAtOnce(w http.ResponseWriter, r *http.Request, rt route, code int, reason string) {
-	p, err := rt.party.sockets.accept(w, r, acceptOptions{receiver: strangers{}})
+	p, err := rt.party.sockets.accept(w, r, acceptOptions{receiver: strangers{}, maxMessage: strangersMessage})
 	if err != nil {
 		unavailable("UPGRADE_FAILED", "the connection cannot be upgraded now", closeRetry).Write(w)
 		return
@@ -281,8 +306,13 @@ func (s *Server) closeAtOnce(w http.ResponseWriter, r *http.Request, rt route, c
 	p.start()
 }
 
-// strangers is the receiver of a socket that belongs to no room.
+// strangers is the receiver of a socket that belongs to no room. Whoever it is
+// may be nobody: of what they send little is kept, and nothing of the budget that
+// rooms have for large messages.
 type strangers struct{}
+
+// strangersMessage is the longest message of theirs, in bytes.
+const strangersMessage = 16 << 10
 
 func (strangers) receive(*peer, bool, []byte) {}
 func (strangers) drained(*peer)               {}

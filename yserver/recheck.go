@@ -51,6 +51,7 @@ func (s *Server) Recheck(ctx context.Context, f RecheckFilter) (RecheckResult, e
 	if s.draining.Load() {
 		return result, errDraining
 	}
+	s.warden.rechecks.Add(1) // who is let in now is asked about once it is there
 	for _, p := range s.parties {
 		if p.Guard == nil || f.Party != "" && f.Party != p.Name {
 			continue

@@ -3,6 +3,7 @@ package yserver_test
 import (
 	"context"
 	"encoding/hex"
+	"net/http"
 	"testing"
 	"time"
 
@@ -321,7 +322,11 @@ func TestRecheckOfWhatWasRefreshed(t *testing.T) {
 			d.set(func() { d.who["new"] = gate.Identity{UserID: "ann", OrgID: "org", Proof: "new"} })
 			ann.sendText(`{"type":"auth:refresh","token":"new"}`)
 			ann.hears(`{"type":"auth:refresh","ok":true}`)
-			close(d.hold)
+			d.set(func() {
+				close(d.hold)
+				d.hold = nil
+				delete(d.now, "ann")
+			})
 			require.Equal(t, yserver.RecheckResult{Checked: 1}, <-result)
 			require.Equal(t, "new", k.room("r").Connection("a").Identity().Proof)
 			ann.sendText("x")
@@ -329,6 +334,58 @@ func TestRecheckOfWhatWasRefreshed(t *testing.T) {
 			require.Zero(t, k.Srv.Stats().Dismissed)
 		})
 	}
+}
+
+// Of a refresh and a recheck side by side, the one that counts may have been
+// decided before the other one: the gate is asked once more.
+func TestRecheckBesideARefresh(t *testing.T) {
+	d := newDirectory()
+	d.knows("ann")
+	k := start(t, messages(yserver.Message{}), guarded(t, d))
+	ann := k.visit("a", "token=ann")
+	d.set(func() { d.hold, d.held = make(chan struct{}), make(chan struct{}) })
+	result := make(chan yserver.RecheckResult)
+	go func() {
+		r, _ := k.Srv.Recheck(context.Background(), yserver.RecheckFilter{})
+		result <- r
+	}()
+	<-d.held
+	ann.sendText(`{"type":"auth:refresh","token":"ann"}`)
+	ann.hears(`{"type":"auth:refresh","ok":true}`)
+	d.set(func() { // after the refresh was decided, and before the recheck is
+		d.out["ann"] = gate.RefuseFirewall()
+		close(d.hold)
+		d.hold = nil
+	})
+	require.Equal(t, yserver.RecheckResult{Checked: 1}, <-result)
+	ann.expectEnd(4403, gate.RefuseFirewall().Message)
+}
+
+// Who was admitted before a recheck, and is not there yet while it runs, is asked
+// about when it is.
+func TestRecheckOfThoseOnTheirWay(t *testing.T) {
+	d := newDirectory()
+	d.knows("ann")
+	s := &script{}
+	onTheirWay, goOn := make(chan struct{}), make(chan struct{})
+	s.tags = func(context.Context, *yserver.Connection, *http.Request) ([]string, error) {
+		close(onTheirWay)
+		<-goOn
+		return nil, nil
+	}
+	k := start(t, withScriptedDocument(s), guarded(t, d))
+	var ann *wire
+	dialled := make(chan struct{})
+	go func() {
+		defer close(dialled)
+		ann = k.dial("/parties/main/r?token=ann")
+	}()
+	<-onTheirWay
+	d.set(func() { d.out["ann"] = gate.RefuseFirewall() })
+	require.Zero(t, k.recheck(yserver.RecheckFilter{}).Checked)
+	close(goOn)
+	<-dialled
+	ann.expectClose(4403)
 }
 
 // A gate that panics or answers nonsense closes nobody.

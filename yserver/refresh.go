@@ -89,7 +89,7 @@ func (m *member) renew(token string) (answer refreshAnswer) {
 		case <-ctx.Done():
 		}
 	}()
-	held := gate.Held{Identity: was.Identity, Party: m.entry.id.party, Room: m.entry.id.room}
+	held := gate.Held{Identity: was.Identity, Party: m.entry.id.party, Room: m.entry.id.room, Addr: m.conn.addr}
 	d, err := awaitHook(ctx, m.srv, hookGrace, func() (gate.Decision, error) { return m.party.Guard.Refresh(ctx, held, token) })
 	if err == nil && !d.Identity.Same(was.Identity) {
 		err = gate.RefuseInvalid()
@@ -105,6 +105,7 @@ func (m *member) renew(token string) (answer refreshAnswer) {
 	is := newGrant(d)
 	for !m.regrant(was, is) { // what was decided meanwhile was about the old credential
 		was = m.conn.grant.Load()
+		defer m.srv.warden.again(m) // but it may know more of the rest
 	}
 	m.srv.counters.refreshes.Add(1)
 	answer.OK = true

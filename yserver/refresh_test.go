@@ -113,6 +113,20 @@ func TestRefreshAsksTheGate(t *testing.T) {
 	ann.expect("02 00 09 726561642d6f6e6c79")
 }
 
+// What a connection tries counts for its address, as at the door.
+func TestRefreshCountsFailures(t *testing.T) {
+	d := newDirectory()
+	d.knows("ann")
+	g, err := gate.NewGuard(gate.GuardConfig{Authenticator: d, Authorizer: d, Failures: gate.NewFailureLimit(1)})
+	require.NoError(t, err)
+	k := start(t, func(_ *yserver.Config, p *yserver.Party) { p.Access, p.Guard = nil, g })
+	ann, _ := k.join("/parties/main/r?token=ann")
+	require.Equal(t, gate.CodeInvalid, ann.refresh("__YPS:", "wrong").Code)
+	require.Equal(t, gate.CodeRateLimited, ann.refresh("__YPS:", "wrong").Code)
+	require.Equal(t, 429, k.refused("/parties/main/r?token=wrong"))
+	require.True(t, ann.refresh("__YPS:", "ann").OK)
+}
+
 // A connection may try a few tokens, and then has to wait.
 func TestRefreshIsLimited(t *testing.T) {
 	d := newDirectory()

@@ -18,12 +18,20 @@ const closeRetry = time.Second
 
 var errResponseTooLarge = errors.New("response is over the limit")
 
-type identityKey struct{}
+type decisionKey struct{}
 
 // IdentityOf returns who the gate says sent the request that a hook was given.
 func IdentityOf(ctx context.Context) gate.Identity {
-	id, _ := ctx.Value(identityKey{}).(gate.Identity)
-	return id
+	d, _ := ctx.Value(decisionKey{}).(gate.Decision)
+	return d.Identity
+}
+
+// MayWrite reports whether the gate lets whoever sent the request that OnRequest
+// was given write in the room. A hook that changes something asks it: requests of
+// those who may only read reach it too.
+func MayWrite(ctx context.Context) bool {
+	d, _ := ctx.Value(decisionKey{}).(gate.Decision)
+	return d.Write
 }
 
 // request gives a plain HTTP request to the room type.
@@ -54,7 +62,7 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request, rt route, d gat
 			plain(answer, http.StatusNotFound, "Not implemented")
 			return nil
 		}
-		ctx, cancel := joinContext(context.WithValue(r.Context(), identityKey{}, d.Identity), ctx)
+		ctx, cancel := joinContext(context.WithValue(r.Context(), decisionKey{}, d), ctx)
 		defer cancel()
 		req := r.WithContext(ctx)
 		req.Body = io.NopCloser(bytes.NewReader(body))

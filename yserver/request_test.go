@@ -51,6 +51,33 @@ func TestRequests(t *testing.T) {
 	require.Empty(t, s.seen())
 }
 
+// Those who may only read reach the hooks of plain requests and of custom
+// messages, which can tell.
+func TestMayWriteOfHooks(t *testing.T) {
+	s := &script{}
+	s.request = func(w http.ResponseWriter, r *http.Request) error {
+		_, err := fmt.Fprint(w, yserver.MayWrite(r.Context()))
+		return err
+	}
+	heard := make(chan bool, 1)
+	s.custom = func(_ context.Context, c *yserver.Connection, _ string) error {
+		heard <- c.MayWrite()
+		return nil
+	}
+	d := newDirectory()
+	d.knows("ann")
+	d.knows("reader")
+	d.set(func() { d.may["reader"] = gate.Decision{} })
+	k := start(t, withScriptedDocument(s), guarded(t, d))
+	for name, may := range map[string]bool{"ann": true, "reader": false} {
+		_, body := k.do("PUT", "/parties/main/r?token="+name, "")
+		require.Equal(t, fmt.Sprint(may), body)
+		k.dial("/parties/main/r?token=" + name).sendText("__YPS:hello")
+		require.Equal(t, may, <-heard)
+	}
+	require.False(t, yserver.MayWrite(t.Context()), "of nobody")
+}
+
 // bare is a room type without hooks.
 type bare struct{}
 

@@ -186,7 +186,7 @@ func (s *Server) refuseSetup(w http.ResponseWriter, r *http.Request, rt route, m
 			Message: "another caller is connected under this connection id",
 		})
 	case errors.As(err, &setup):
-		p, err := rt.party.sockets.accept(w, r, acceptOptions{receiver: strangers{}})
+		p, err := rt.party.sockets.accept(w, r, acceptOptions{receiver: strangers{}, maxMessage: strangersMessage})
 		if err != nil {
 			unavailable("UPGRADE_FAILED", "the connection cannot be upgraded now", closeRetry).Write(w)
 			return

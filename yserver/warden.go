@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -41,6 +42,7 @@ type warden struct {
 	running  sync.WaitGroup // the clock, and the questions
 	beside   sync.WaitGroup // what rooms are told
 	complain *rate.Sometimes
+	rechecks atomic.Uint64 // calls of Server.Recheck that began
 
 	mu     sync.Mutex
 	leases leases    // guarded by mu
@@ -73,7 +75,9 @@ func (w *warden) start() {
 
 // stop ends what start began. Rooms may still be told something.
 func (w *warden) stop() {
-	w.end()
+	w.mu.Lock()
+	w.end() // nobody is asked about from here on, see again
+	w.mu.Unlock()
 	w.running.Wait()
 }
 
@@ -182,6 +186,20 @@ func (w *warden) askLocked(m *member, now time.Time) {
 	}
 }
 
+// again has the gate asked about a connection once more, since what it was asked
+// about has changed meanwhile: of two decisions that were made side by side, the
+// one that counts may have been made before what the other one knew.
+func (w *warden) again(m *member) {
+	if m.party.Guard == nil || !m.conn.peer.Load().open() {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.life.Err() == nil && m.lease != departed {
+		w.askLocked(m, time.Now())
+	}
+}
+
 // ask is the goroutine of an asker.
 func (w *warden) ask(a *asker) {
 	for {
@@ -210,7 +228,7 @@ func (w *warden) decide(ctx context.Context, p *party, some []*member, done func
 	held := make([]gate.Held, len(some))
 	for i, m := range some {
 		grants[i] = m.conn.grant.Load()
-		held[i] = gate.Held{Identity: grants[i].Identity, Party: m.entry.id.party, Room: m.entry.id.room}
+		held[i] = gate.Held{Identity: grants[i].Identity, Party: m.entry.id.party, Room: m.entry.id.room, Addr: m.conn.addr}
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -272,7 +290,10 @@ func (m *member) judge(was *grant, v gate.Verdict) outcome {
 	switch {
 	case is.over(time.Now()):
 		return m.dismiss(was, gate.RefuseExpired())
-	case !m.regrant(was, is), was.Write == is.Write:
+	case !m.regrant(was, is):
+		m.srv.warden.again(m)
+		return outcomeUnchanged
+	case was.Write == is.Write:
 		return outcomeUnchanged
 	case is.Write:
 		return outcomeWritable
@@ -295,6 +316,7 @@ func (m *member) dismiss(was *grant, refusal *gate.Refusal) outcome {
 	}
 	ended := &grant{gate.Decision{Identity: was.Identity, NoPresence: was.NoPresence}}
 	if !m.conn.grant.CompareAndSwap(was, ended) {
+		m.srv.warden.again(m)
 		return outcomeUnchanged
 	}
 	m.srv.warden.reset(m)

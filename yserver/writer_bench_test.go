@@ -12,11 +12,12 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/yserverd/yserverd/internal/costtest"
 )
 
 // drinkers connects n clients to the site that read and forget.
@@ -32,17 +33,11 @@ func drinkers(b *testing.B, st *site, n int) []*peer {
 	return peers
 }
 
-func cpu() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // reportPer adds wall time and CPU time per delivery, the readers' included.
 func reportPer(b *testing.B, peers int, cpuStart time.Duration) {
 	n := float64(b.N) * float64(peers)
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/n, "us/delivery")
-	b.ReportMetric(float64((cpu()-cpuStart).Microseconds())/n, "cpu-us/delivery")
+	b.ReportMetric(float64((costtest.CPU()-cpuStart).Microseconds())/n, "cpu-us/delivery")
 }
 
 // drain waits until no more than n bytes wait for the peer, as a plain Write
@@ -63,7 +58,7 @@ func BenchmarkPush(b *testing.B) {
 				body := make([]byte, size)
 				b.ReportAllocs()
 				b.SetBytes(int64(size * n))
-				start := cpu()
+				start := costtest.CPU()
 				for b.Loop() {
 					f := newFrame(opBinary, kindUpdate, nil, body)
 					for _, p := range peers {
@@ -102,7 +97,7 @@ func BenchmarkPlainWrite(b *testing.B) {
 				body := make([]byte, size)
 				b.ReportAllocs()
 				b.SetBytes(int64(size * n))
-				start := cpu()
+				start := costtest.CPU()
 				for b.Loop() {
 					f := newFrame(opBinary, kindUpdate, nil, body)
 					raw := append(append([]byte(nil), f.head...), f.body...)
@@ -124,7 +119,7 @@ func BenchmarkPushMany(b *testing.B) {
 	peers := drinkers(b, st, 10)
 	f := newFrame(opBinary, kindUpdate, nil, make([]byte, 64))
 	b.ReportAllocs()
-	start := cpu()
+	start := costtest.CPU()
 	for b.Loop() {
 		for _, p := range peers {
 			p.push(f, f, f, f)

@@ -74,8 +74,8 @@ func (f *storeFlags) open(ctx context.Context, m *Main, mayMake bool) (*opened, 
 	o, err := openStore(ctx, cfg, slog.New(slog.DiscardHandler))
 	var locked *lockedError
 	if errors.As(err, &locked) {
-		err = fmt.Errorf("the data folder %s is held open by a running yserverd; end it first, for commands on the store "+
-			"of a running server come with the admin API", locked.dir)
+		err = fmt.Errorf("the data folder %s is held open by a running yserverd; end it first, or work on a copy: "+
+			"yserverd backup copies the store of a running server", locked.dir)
 	}
 	return o, cfg, err
 }

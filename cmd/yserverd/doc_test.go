@@ -229,7 +229,7 @@ func TestDocWhichStore(t *testing.T) {
 	} {
 		r := run(t, nil, args...)
 		require.Equal(t, exitStart, r.code, "%q: %s", args, r.stderr)
-		require.Regexp(t, `held open by a running|a running yserverd holds it`, r.stderr)
+		require.Regexp(t, `held open by a running yserverd; end it first, or work on a copy: yserverd backup|a running yserverd holds it`, r.stderr)
 	}
 }
 

@@ -59,15 +59,19 @@ func contents(t *testing.T, storeFlag, store, party string) map[string]string {
 	return all
 }
 
-// TestExportImport10000 moves a store through a stream, as "export - | import -" does, from embedded to embedded.
-func TestExportImport10000(t *testing.T) {
+// TestExportImport moves a store through a stream, as "export - | import -" does, from embedded to embedded.
+func TestExportImport(t *testing.T) {
+	documents := 2_000 // the next test moves 10,000
+	if os.Getenv("YSERVERD_TEST_LONG") == "1" {
+		documents = 10_000
+	}
 	from, to := t.TempDir(), filepath.Join(t.TempDir(), "data")
-	MustFill(t, from, "p", many(10_000))
+	MustFill(t, from, "p", many(documents))
 	MustFill(t, from, "q", map[string][][]byte{"other": {text(9, "q")}})
 	stream := MustDo(t, nil, "doc", "export", "--data", from, "--party", "p", "--party", "q", "-")
-	require.Contains(t, stream.stderr, fmt.Sprintf("exported %d documents, ", 10_001+len(oddRooms)))
+	require.Contains(t, stream.stderr, fmt.Sprintf("exported %d documents, ", documents+1+len(oddRooms)))
 	imported := MustDo(t, []byte(stream.stdout), "doc", "import", "--data", to, "-")
-	require.Contains(t, imported.stderr, fmt.Sprintf("imported %d documents, ", 10_001+len(oddRooms)))
+	require.Contains(t, imported.stderr, fmt.Sprintf("imported %d documents, ", documents+1+len(oddRooms)))
 	for _, party := range []string{"p", "q"} {
 		require.Equal(t, contents(t, "--data", from, party), contents(t, "--data", to, party))
 	}

@@ -23,10 +23,12 @@ var (
 	_ yserver.Archive = (*pebble.Store)(nil)
 	_ yserver.Outbox  = (*pebble.Store)(nil)
 	_ checkpointer    = (*pebble.Store)(nil)
+	_ yserver.Pinger  = (*pebble.Store)(nil)
 
 	_ keeper          = (*postgres.Store)(nil)
 	_ yserver.Archive = (*postgres.Store)(nil)
 	_ yserver.Outbox  = (*postgres.Store)(nil)
+	_ yserver.Pinger  = (*postgres.Store)(nil)
 
 	_ object.Bucket = (*s3.Bucket)(nil)
 

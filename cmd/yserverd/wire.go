@@ -66,6 +66,7 @@ func serverConfig(cfg *config.Config, store yserver.Store, origin *gate.OriginPo
 			Rooms:             cfg.Limits.Rooms,
 			DocumentBytes:     int64(cfg.Limits.DocumentBytes),
 			InboundBytes:      int64(cfg.Limits.InboundBytes),
+			Uncommitted:       int64(cfg.Limits.UncommittedBytes),
 		},
 	}
 }

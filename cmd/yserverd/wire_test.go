@@ -21,7 +21,7 @@ func TestServerConfig(t *testing.T) {
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 		Delete:         config.Delete{Retention: 6},
 		Snapshots:      config.Snapshots{KeepSuperseded: 7},
-		Limits:         config.Limits{InboundBytes: 1, Connections: 2, ConnectionsPerIP: 3, Rooms: 4, DocumentBytes: 5, UpgradesPerSecond: 8},
+		Limits:         config.Limits{InboundBytes: 1, UncommittedBytes: 10, Connections: 2, ConnectionsPerIP: 3, Rooms: 4, DocumentBytes: 5, UpgradesPerSecond: 8},
 		Auth:           config.Auth{Recheck: 9, APIKeys: config.APIKeys{Query: []string{"k"}}},
 	}
 	origin, err := gate.NewOriginPolicy(gate.OriginConfig{})
@@ -37,7 +37,7 @@ func TestServerConfig(t *testing.T) {
 	got.ClientAddr = nil
 	require.Equal(t, yserver.Config{
 		Store: full, Materialiser: materialiser{}, Sweep: yserver.Sweep{Retention: 6, KeepSuperseded: 7}, Origin: origin, Prefixes: []string{"a", "b"}, Reserved: cfg.Reserved(), Logger: log,
-		Limits:  yserver.ServerLimits{InboundBytes: 1, Connections: 2, ConnectionsPerIP: 3, Rooms: 4, DocumentBytes: 5, UpgradesPerSecond: 8},
+		Limits:  yserver.ServerLimits{InboundBytes: 1, Uncommitted: 10, Connections: 2, ConnectionsPerIP: 3, Rooms: 4, DocumentBytes: 5, UpgradesPerSecond: 8},
 		Recheck: 9, SecretParams: []string{"k"},
 	}, got)
 	cfg.Auth.Recheck = 0

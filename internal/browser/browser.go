@@ -3,7 +3,8 @@
 // It builds the page of fixtures/editors when it has changed, and runs that folder's driver, which has two people type
 // into one document at once, in CodeMirror and in Quill, over y-websocket and over y-partyserver's provider, and which
 // asks for the server to be restarted under them. It runs the driver of fixtures/rooms, which has two people meet in
-// each of the example rooms. And it starts PartySocket clients in a page, for tests that drive them one by one.
+// each of the example rooms. It starts the application of fixtures/secured and runs its driver, which has people of two
+// organisations sign in. And it starts PartySocket clients in a page, for tests that drive them one by one.
 //
 // Invariants:
 //

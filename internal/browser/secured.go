@@ -79,6 +79,5 @@ func StartSecured(tb testing.TB, app SecuredApp) *Secured {
 // driver said; its screenshots are in the artifacts folder, as after [Drive].
 func (s *Secured) Drive(tb testing.TB) Result {
 	tb.Helper()
-	tb.Setenv("DATABASE_URL", s.database)
-	return drive(tb, s.tools, s.dir, artifacts(tb), []string{"--page", s.URL}, nil)
+	return drive(tb, s.tools, s.dir, artifacts(tb), []string{"--page", s.URL, "--database", s.database}, nil)
 }

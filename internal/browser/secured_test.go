@@ -33,6 +33,7 @@ func TestSecured(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a browser")
 	}
+	t.Parallel()
 	browser.Require(t) // before anything is built
 	database := pgtest.Database(t)
 	config, err := os.ReadFile(filepath.Join(ytest.Root(), "fixtures", "secured", "yserverd.yaml"))

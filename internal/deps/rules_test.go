@@ -97,7 +97,7 @@ var unlinked = []struct{ path, reason string }{
 	{module + "/fixtures", "fixtures are examples and test material"},
 }
 
-// yCRDT is a library that is safe for one job only, see ARCHITECTURE.md; so one file imports it.
+// yCRDT is a library that is safe for one job only, see yserver/materialise; so one file imports it.
 const yCRDT = "github.com/skyterra/y-crdt"
 
 // topLevel is what the root of the repository has, beside dot files.

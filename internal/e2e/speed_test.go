@@ -12,12 +12,12 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/yserverd/yserverd/internal/costtest"
 	"github.com/yserverd/yserverd/internal/ytest"
 	"github.com/yserverd/yserverd/protocol/update"
 	"github.com/yserverd/yserverd/protocol/ydoc"
@@ -190,20 +190,12 @@ func (y *yjsRunner) duel(command string, fn func()) (ours, theirs time.Duration)
 func processorTime(fn func()) time.Duration {
 	runtime.GC()
 	for n := 1; ; n *= 10 {
-		begin := usage()
+		begin := costtest.CPU()
 		for range n {
 			fn()
 		}
-		if d := usage() - begin; d > time.Millisecond {
+		if d := costtest.CPU() - begin; d > time.Millisecond {
 			return d / time.Duration(n)
 		}
 	}
-}
-
-func usage() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -10,19 +10,11 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/yserverd/yserverd/internal/pgtest/proc"
 	"github.com/yserverd/yserverd/internal/ytest"
-)
-
-const (
-	startTimeout = time.Minute // with recovery, on a busy machine
-	stopTimeout  = time.Minute
-	pollInterval = 10 * time.Millisecond
-	startTries   = 5 // of a port that somebody else takes
 )
 
 // settings are those of every cluster. A test's come behind them, and so count more.
@@ -49,11 +41,9 @@ host replication all 127.0.0.1/32 trust
 
 // Cluster is a PostgreSQL server with its data. Start, Stop and their like are for one goroutine at a time.
 type Cluster struct {
-	folder   *proc.Folder
+	server   proc.Server
 	programs programs
-	port     int
-	process  *proc.Process // nil while none runs
-	named    atomic.Int64  // databases so far
+	named    atomic.Int64 // databases so far
 }
 
 // New returns a started cluster that is the test's own, to be stopped and started by it. Each setting is a line of
@@ -96,9 +86,10 @@ func newCluster(p programs, more []string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{folder: folder, programs: p}
+	c := &Cluster{programs: p}
+	c.server = proc.Server{Name: "PostgreSQL", Folder: folder, Taken: "could not bind", Command: c.command, Ready: c.ready}
 	if err = c.initialise(more); err == nil {
-		err = c.startSomewhere()
+		err = c.server.StartSomewhere()
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.remove())
@@ -107,9 +98,8 @@ func newCluster(p programs, more []string) (*Cluster, error) {
 }
 
 // data is the folder of the server's data, socket that of its socket, and it is reached by its owner alone.
-func (c *Cluster) data() string   { return filepath.Join(c.folder.Path, "data") }
-func (c *Cluster) socket() string { return filepath.Join(c.folder.Path, "socket") }
-func (c *Cluster) log() string    { return filepath.Join(c.folder.Path, "log") }
+func (c *Cluster) data() string   { return filepath.Join(c.server.Folder.Path, "data") }
+func (c *Cluster) socket() string { return filepath.Join(c.server.Folder.Path, "socket") }
 
 // initialise makes what is in the folder.
 func (c *Cluster) initialise(more []string) error {
@@ -125,7 +115,7 @@ func (c *Cluster) initialise(more []string) error {
 		}
 	}
 	err := proc.Run(proc.Command{
-		Path: c.programs.initdb, User: c.programs.user, Dir: c.folder.Path, Log: c.log(),
+		Path: c.programs.initdb, User: c.programs.user, Dir: c.server.Folder.Path, Log: filepath.Join(c.server.Folder.Path, "initdb.log"),
 		Args: []string{"-D", c.data(), "-U", superuser, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"},
 	})
 	if err != nil {
@@ -142,62 +132,32 @@ func (c *Cluster) write(name, text string) error {
 	return os.WriteFile(filepath.Join(c.data(), name), []byte(text), 0o600)
 }
 
-// startSomewhere chooses the port for good.
-func (c *Cluster) startSomewhere() error {
-	var err error
-	for range startTries {
-		if c.port, err = proc.FreePort(); err != nil {
-			return err
-		}
-		if err = c.Start(); err == nil || !strings.Contains(err.Error(), "could not bind") {
-			return err
-		}
+// command says how the server is run.
+func (c *Cluster) command() proc.Command {
+	return proc.Command{
+		Path: c.programs.postgres, User: c.programs.user, Orphaned: syscall.SIGQUIT,
+		Args: []string{"-D", c.data(), "-k", c.socket(), "-p", fmt.Sprint(c.server.Port())},
 	}
-	return err
 }
 
-// Start starts the server and returns when it answers, so after its recovery.
-func (c *Cluster) Start() error {
-	if c.process != nil {
-		return errors.New("PostgreSQL runs already")
-	}
-	process, err := proc.Start(proc.Command{
-		Path: c.programs.postgres, User: c.programs.user, Dir: c.folder.Path, Log: c.log(), Orphaned: syscall.SIGQUIT,
-		Args: []string{"-D", c.data(), "-k", c.socket(), "-p", fmt.Sprint(c.port)},
-	})
+// ready tells that the server answers, so that its recovery is over.
+func (c *Cluster) ready(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, c.URL("postgres"))
 	if err != nil {
 		return err
 	}
-	c.process = process
-	return c.awaitReady()
+	return conn.Close(ctx)
 }
 
-// awaitReady polls, since a server cannot say otherwise that it is ready.
-func (c *Cluster) awaitReady() error {
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	for {
-		conn, err := pgx.Connect(ctx, c.URL("postgres"))
-		if err == nil {
-			return conn.Close(ctx)
-		}
-		select {
-		case <-c.process.Ended():
-			c.process = nil
-			return fmt.Errorf("PostgreSQL ended:\n%s", c.Log())
-		case <-ctx.Done():
-			return fmt.Errorf("PostgreSQL does not answer after %v: %w", startTimeout, err)
-		case <-time.After(pollInterval):
-		}
-	}
-}
+// Start starts the server and returns when it answers, so after its recovery.
+func (c *Cluster) Start() error { return c.server.Start() }
 
 // Stop ends the server as an administrator does: connections are closed, and everything is written. Without one that runs
 // it does nothing, and so do StopImmediate and Kill.
-func (c *Cluster) Stop() error { return c.stop(syscall.SIGINT) }
+func (c *Cluster) Stop() error { return c.server.Stop(syscall.SIGINT) }
 
 // StopImmediate ends the server as pg_ctl stop -m immediate does: nothing more is written, and the next start recovers.
-func (c *Cluster) StopImmediate() error { return c.stop(syscall.SIGQUIT) }
+func (c *Cluster) StopImmediate() error { return c.server.Stop(syscall.SIGQUIT) }
 
 // Restart stops the server and starts it again, with the same address and data.
 func (c *Cluster) Restart() error {
@@ -207,31 +167,11 @@ func (c *Cluster) Restart() error {
 	return c.Start()
 }
 
-// stop signals the server and waits until it is gone. One that does not go is killed, which is an error.
-func (c *Cluster) stop(how syscall.Signal) error {
-	if c.process == nil {
-		return nil
-	}
-	if err := c.process.Signal(how); err != nil {
-		return err
-	}
-	var err error
-	select {
-	case <-c.process.Ended():
-	case <-time.After(stopTimeout):
-		err = fmt.Errorf("PostgreSQL was killed, since it did not end in %v", stopTimeout)
-		err = errors.Join(err, c.process.Signal(syscall.SIGKILL))
-		<-c.process.Ended()
-	}
-	c.process = nil
-	return err
-}
-
 // remove ends the server, without care for its data, and removes it.
-func (c *Cluster) remove() error { return errors.Join(c.StopImmediate(), c.folder.Remove()) }
+func (c *Cluster) remove() error { return c.server.Remove(syscall.SIGQUIT) }
 
 // Address returns host and port.
-func (c *Cluster) Address() string { return proc.Address(c.port) }
+func (c *Cluster) Address() string { return c.server.Address() }
 
 // URL returns how a database is reached, as the superuser.
 func (c *Cluster) URL(database string) string {
@@ -239,4 +179,4 @@ func (c *Cluster) URL(database string) string {
 }
 
 // Log returns the end of what the server has written, in all its runs.
-func (c *Cluster) Log() string { return proc.Tail(c.log()) }
+func (c *Cluster) Log() string { return c.server.Log() }

@@ -4,10 +4,10 @@ package pgtest
 var Plain = plain
 
 // Pid is the number of the server's process.
-func (c *Cluster) Pid() int { return c.process.Pid() }
+func (c *Cluster) Pid() int { return c.server.Pid() }
 
 // Folder is where the cluster lies.
-func (c *Cluster) Folder() string { return c.folder.Path }
+func (c *Cluster) Folder() string { return c.server.Folder.Path }
 
 // FindPrograms looks for PostgreSQL.
 func FindPrograms() error {

@@ -28,7 +28,7 @@ func Broken(arg string) error {
 }
 
 // Folder is where the server lies.
-func (s *Server) Folder() string { return s.folder.Path }
+func (s *Server) Folder() string { return s.server.Folder.Path }
 
 // Pid is the number of its process.
-func (s *Server) Pid() int { return s.process.Pid() }
+func (s *Server) Pid() int { return s.server.Pid() }

@@ -1,6 +1,7 @@
 package s3test
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -26,23 +26,17 @@ const (
 )
 
 const (
-	program      = "versitygw"
-	health       = "/healthz"
-	startTimeout = 30 * time.Second
-	stopTimeout  = 30 * time.Second
-	pollInterval = 5 * time.Millisecond
-	startTries   = 5 // of a port that somebody else takes
+	program = "versitygw"
+	health  = "/healthz"
 )
 
 // Server is an S3 server with its objects. Start, Stop and their like are for one goroutine at a time.
 type Server struct {
-	folder  *proc.Folder
-	path    string
-	scheme  string   // http or https
-	args    []string // for the server as a whole
-	port    int
-	process *proc.Process // nil while none runs
-	named   atomic.Int64  // buckets so far
+	server proc.Server
+	path   string
+	scheme string       // http or https
+	args   []string     // for the server as a whole
+	named  atomic.Int64 // buckets so far
 }
 
 // New returns a started server that is the test's own, to be stopped and started by it. The arguments are added to the
@@ -108,9 +102,10 @@ func newServer(path, scheme string, args []string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{folder: folder, path: path, scheme: scheme, args: args}
+	s := &Server{path: path, scheme: scheme, args: args}
+	s.server = proc.Server{Name: program, Folder: folder, Taken: "address already in use", Command: s.command, Ready: s.ready}
 	if err = os.Mkdir(s.data(), 0o700); err == nil {
-		err = s.startSomewhere()
+		err = s.server.StartSomewhere()
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.remove())
@@ -118,100 +113,48 @@ func newServer(path, scheme string, args []string) (*Server, error) {
 	return s, nil
 }
 
-func (s *Server) data() string { return filepath.Join(s.folder.Path, "data") }
-func (s *Server) log() string  { return filepath.Join(s.folder.Path, "log") }
+func (s *Server) data() string { return filepath.Join(s.server.Folder.Path, "data") }
 
-// startSomewhere chooses the port for good.
-func (s *Server) startSomewhere() error {
-	var err error
-	for range startTries {
-		if s.port, err = proc.FreePort(); err != nil {
-			return err
-		}
-		if err = s.Start(); err == nil || !strings.Contains(err.Error(), "address already in use") {
-			return err
-		}
-	}
-	return err
-}
-
-// Start starts the server and returns when it answers.
-func (s *Server) Start() error {
-	if s.process != nil {
-		return fmt.Errorf("%s runs already", program)
-	}
+// command says how the server is run.
+func (s *Server) command() proc.Command {
 	args := append([]string{"--port", s.Address(), "--region", Region, "--health", health, "--keep-alive", "--quiet"}, s.args...)
-	process, err := proc.Start(proc.Command{
+	return proc.Command{
 		Path: s.path, Args: append(args, "posix", "--concurrency", "1", s.data()),
 		Env: []string{"ROOT_ACCESS_KEY=" + AccessKey, "ROOT_SECRET_KEY=" + SecretKey},
-		Dir: s.folder.Path, Log: s.log(),
-	})
-	if err != nil {
-		return err
 	}
-	s.process = process
-	return s.awaitReady()
 }
 
-// awaitReady polls, since a process cannot say otherwise that it is ready.
-func (s *Server) awaitReady() error {
+// ready tells that the server answers.
+func (s *Server) ready(context.Context) error {
 	client := http.Client{Timeout: time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // the certificate is its users' matter
 	}}
-	late := time.After(startTimeout)
-	for {
-		resp, err := client.Get(s.scheme + "://" + s.Address() + health)
-		if err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-			err = errors.New(health + ": " + resp.Status)
-		}
-		select {
-		case <-s.process.Ended():
-			err = fmt.Errorf("%s ended (%s):\n%s", program, s.process.State(), s.Log())
-			s.process = nil
-			return err
-		case <-late:
-			return fmt.Errorf("%s is not ready after %v: %w", program, startTimeout, err)
-		case <-time.After(pollInterval):
-		}
-	}
-}
-
-// Stop lets the server finish what it does. Without one that runs it does nothing, and so does Kill.
-func (s *Server) Stop() error { return s.end(syscall.SIGTERM) }
-
-// Kill ends the server in the middle of what it does.
-func (s *Server) Kill() error { return s.end(syscall.SIGKILL) }
-
-// end signals the server and waits until it is gone. One that does not go is killed, which is an error.
-func (s *Server) end(how syscall.Signal) error {
-	if s.process == nil {
-		return nil
-	}
-	if err := s.process.Signal(how); err != nil {
+	resp, err := client.Get(s.scheme + "://" + s.Address() + health)
+	if err != nil {
 		return err
 	}
-	var err error
-	select {
-	case <-s.process.Ended():
-	case <-time.After(stopTimeout):
-		err = fmt.Errorf("%s was killed, since it did not end in %v", program, stopTimeout)
-		err = errors.Join(err, s.process.Signal(syscall.SIGKILL))
-		<-s.process.Ended()
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(health + ": " + resp.Status)
 	}
-	s.process = nil
-	return err
+	return nil
 }
 
+// Start starts the server and returns when it answers.
+func (s *Server) Start() error { return s.server.Start() }
+
+// Stop lets the server finish what it does. Without one that runs it does nothing, and so does Kill.
+func (s *Server) Stop() error { return s.server.Stop(syscall.SIGTERM) }
+
+// Kill ends the server in the middle of what it does.
+func (s *Server) Kill() error { return s.server.Stop(syscall.SIGKILL) }
+
 // remove ends the server and removes its objects.
-func (s *Server) remove() error { return errors.Join(s.Kill(), s.folder.Remove()) }
+func (s *Server) remove() error { return s.server.Remove(syscall.SIGKILL) }
 
 // Address returns host and port.
-func (s *Server) Address() string { return proc.Address(s.port) }
+func (s *Server) Address() string { return s.server.Address() }
 
 // Log returns the end of what the server has written, in all its runs.
-func (s *Server) Log() string { return proc.Tail(s.log()) }
+func (s *Server) Log() string { return s.server.Log() }

@@ -238,6 +238,7 @@ type tableFile struct {
 	name string
 }
 
+// Write implements vfs.File; an error is told after a pause.
 func (t *tableFile) Write(b []byte) (n int, err error) {
 	err = t.fs.do(roleTable, func() error {
 		n, err = t.File.Write(b)
@@ -246,10 +247,13 @@ func (t *tableFile) Write(b []byte) (n int, err error) {
 	return n, err
 }
 
+// Sync implements vfs.File, as Write does.
 func (t *tableFile) Sync() error { return t.fs.do(roleTable, t.File.Sync) }
 
+// SyncData implements vfs.File, as Write does.
 func (t *tableFile) SyncData() error { return t.fs.do(roleTable, t.File.SyncData) }
 
+// Close implements vfs.File: the file is no table under construction any more.
 func (t *tableFile) Close() error {
 	t.fs.mu.Lock()
 	if t.fs.tables[t.name] == t {

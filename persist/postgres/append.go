@@ -32,7 +32,11 @@ const (
 // statement of its own behind the first, in the same transaction and round trip.
 func (s *Store) Append(ctx context.Context, items []persist.Append) ([]persist.Result, error) {
 	results := make([]persist.Result, len(items))
-	err := s.query(ctx, "append", func(ctx context.Context) error {
+	bytes := int64(0)
+	for i := range items {
+		bytes += updatesBytes(items[i].Updates)
+	}
+	work := func(ctx context.Context) error {
 		a := appending{s: s, items: items, results: results}
 		rounds, err := a.rounds()
 		if err != nil {
@@ -49,7 +53,8 @@ func (s *Store) Append(ctx context.Context, items []persist.Append) ([]persist.R
 			a.raced = nil
 		}
 		return errAgain
-	})
+	}
+	err := s.call(ctx, "append", func(ctx context.Context) error { return s.bring(ctx, bytes, work) })
 	if err != nil {
 		return nil, err
 	}

@@ -84,7 +84,7 @@ func (s *Store) compact(ctx context.Context, k persist.Key, epoch persist.Epoch,
 		return err
 	}
 	var a answer
-	err = s.run(ctx, func(ctx context.Context) error {
+	err = s.bring(ctx, int64(len(p.data)), func(ctx context.Context) error {
 		b := &pgx.Batch{}
 		b.Queue(lockSQL, party, room)
 		b.Queue(unpackSQL, party, room, signed(upTo))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -42,7 +43,7 @@ func again(err error) bool {
 // contractual turns what an attempt returned into an error of the contract. What is not ours is the medium's: a connection
 // that ends, a server that shuts down, is full, starts or only reads, a role that may not. Retrying is right for all of
 // them, and a writer has to look whether it was done.
-func (s *Store) contractual(ctx context.Context, err error) error {
+func contractual(ctx context.Context, err error, timeout time.Duration) error {
 	if slices.ContainsFunc(ours, func(e error) bool { return errors.Is(err, e) }) {
 		return err
 	}
@@ -51,7 +52,7 @@ func (s *Store) contractual(ctx context.Context, err error) error {
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		// It is not the caller's context that is done, so the error must not match it.
-		return fmt.Errorf("%w: no answer in %v: %v", persist.ErrUnavailable, s.opts.StatementTimeout, err)
+		return fmt.Errorf("%w: no answer in %v: %v", persist.ErrUnavailable, timeout, err)
 	}
 	return fmt.Errorf("%w: %w", persist.ErrUnavailable, err)
 }

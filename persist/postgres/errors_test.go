@@ -135,6 +135,42 @@ func TestTooManyConnections(t *testing.T) {
 	}, time.Minute, time.Millisecond)
 }
 
+// TestTimeoutsGrow: what takes longer for its size alone gets through in the end.
+func TestTimeoutsGrow(t *testing.T) {
+	url := pgtest.Database(t)
+	s, patient := mustOpen(t, postgres.Options{URL: url, StatementTimeout: 250 * time.Millisecond}), mustOpen(t, postgres.Options{URL: url})
+	defer func() { require.NoError(t, errors.Join(s.Close(), patient.Close())) }()
+	conn, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close(context.Background())) }()
+	for name, row := range map[string]struct {
+		bytes int
+		want  string
+		call  func(k persist.Key, value []byte) error
+	}{
+		"a little":   {1, "no answer in 250ms", func(k persist.Key, v []byte) error { return tryAppend(t.Context(), s, k, 1, string(v)) }},
+		"an edit":    {5 << 20, "no answer in 500ms", func(k persist.Key, v []byte) error { return tryAppend(t.Context(), s, k, 1, string(v)) }},
+		"a snapshot": {5 << 20, "no answer in 500ms", func(k persist.Key, v []byte) error { return s.Compact(t.Context(), k, 0, 1, v) }},
+		"the end of an epoch": {5 << 20, "no answer in 500ms", func(k persist.Key, v []byte) error {
+			_, err := s.Replace(t.Context(), k, 0, nil, v)
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := persist.Key{Party: "p", Room: name}
+			mustAppend(t, patient, k, 0, "a")
+			tx, err := conn.Begin(t.Context())
+			require.NoError(t, err)
+			_, err = tx.Exec(t.Context(), `SELECT FROM yserverd.documents FOR UPDATE`)
+			require.NoError(t, err)
+			err = row.call(k, make([]byte, row.bytes))
+			require.ErrorIs(t, err, persist.ErrUnavailable)
+			require.ErrorContains(t, err, row.want)
+			require.NoError(t, tx.Rollback(t.Context()))
+		})
+	}
+}
+
 // TestTimeouts: somebody has locked the document. Whose time is over tells which error it is.
 func TestTimeouts(t *testing.T) {
 	url := pgtest.Database(t)

@@ -24,7 +24,7 @@ type Options struct {
 	// (pool_max_conns), or 8.
 	MaxConnections int
 	// StatementTimeout bounds one call's work in the database, waiting for a connection and for locks included. A call that
-	// takes longer fails with persist.ErrUnavailable. Zero means 10 s.
+	// takes longer fails with persist.ErrUnavailable. One that brings much has as much again for each 4 MiB. Zero means 10 s.
 	StatementTimeout time.Duration
 
 	// Bucket keeps snapshots and versions. Zero means that they are in the database. What was stored with one can be read

@@ -86,7 +86,7 @@ func (s *Store) replace(ctx context.Context, k persist.Key, epoch persist.Epoch,
 	if err != nil {
 		return false, err
 	}
-	err = s.run(ctx, func(ctx context.Context) error {
+	err = s.bring(ctx, int64(len(p.data)), func(ctx context.Context) error {
 		b := &pgx.Batch{}
 		b.Queue(lockSQL, party, room)
 		b.Queue(replaceSQL, party, room, signed(epoch), int64(len(snapshot)), p.data, p.sum, p.object, signed(seq), dead).Query(a.read)

@@ -78,7 +78,7 @@ func (s *Store) ChangeRooms(ctx context.Context, changes []persist.RoomChange) e
 		if err != nil || len(w.keys) == 0 {
 			return err
 		}
-		return s.run(ctx, func(ctx context.Context) error { return w.send(ctx, s) })
+		return s.bring(ctx, w.size, func(ctx context.Context) error { return w.send(ctx, s) })
 	})
 	if err == nil {
 		s.counters.roomChanges.Add(uint64(len(changes)))
@@ -92,6 +92,7 @@ type roomWrite struct {
 	states []roomState // of the keys
 	index  map[persist.Key]int
 	summer summer
+	size   int64 // of keys and values, in bytes
 }
 
 // roomState is what the changes of one room come to: ranges of what is stored, values that are dropped or put behind that,
@@ -109,14 +110,13 @@ type roomValue struct {
 
 func newRoomWrite(changes []persist.RoomChange) (*roomWrite, error) {
 	w := &roomWrite{index: make(map[persist.Key]int, len(changes))}
-	size := 0
 	for i := range changes {
 		c := &changes[i]
 		if err := c.Validate(); err != nil {
 			return nil, err
 		}
 		for j := range c.Puts {
-			size += len(c.Puts[j].Key) + len(c.Puts[j].Value)
+			w.size += int64(len(c.Puts[j].Key) + len(c.Puts[j].Value))
 		}
 		at, there := w.index[c.Key]
 		if !there {
@@ -126,8 +126,8 @@ func newRoomWrite(changes []persist.RoomChange) (*roomWrite, error) {
 		}
 		w.states[at].add(c)
 	}
-	if size > maxCallBytes {
-		return nil, fmt.Errorf("%w: %d bytes in one call, more than %d", persist.ErrInvalid, size, maxCallBytes)
+	if w.size > maxCallBytes {
+		return nil, fmt.Errorf("%w: %d bytes in one call, more than %d", persist.ErrInvalid, w.size, maxCallBytes)
 	}
 	return w, nil
 }

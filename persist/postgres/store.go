@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -53,7 +54,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	s := &Store{opts: opts, log: opts.Logger, page: pageRows, longLog: longLogRows, place: place(config.ConnConfig)}
 	if err := s.open(ctx, config); err != nil {
-		return nil, fmt.Errorf("open document store %q: %w", s.place, s.contractual(ctx, err))
+		return nil, fmt.Errorf("open document store %q: %w", s.place, contractual(ctx, err, s.opts.StatementTimeout))
 	}
 	return s, nil
 }
@@ -100,7 +101,7 @@ func (s *Store) call(ctx context.Context, name string, fn func(context.Context) 
 		err = fn(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, s.contractual(ctx, err))
+		return fmt.Errorf("%s: %w", name, contractual(ctx, err, s.opts.StatementTimeout))
 	}
 	return nil
 }
@@ -110,10 +111,23 @@ func (s *Store) query(ctx context.Context, name string, fn func(context.Context)
 	return s.call(ctx, name, func(ctx context.Context) error { return s.run(ctx, fn) })
 }
 
+// timeFor is how long a call may take that brings so many bytes: a line that is slow takes its time for many, and a call
+// that never fits would be tried for ever.
+func (s *Store) timeFor(bytes int64) time.Duration {
+	const once = 4 << 20 // bytes that every call may bring in the plain time
+	return s.opts.StatementTimeout * time.Duration(1+max(bytes, 0)/once)
+}
+
 // run does fn's work in the database within the timeout, and again where that is safe; fn begins from nothing each time.
 // Its errors are the contract's.
 func (s *Store) run(ctx context.Context, fn func(context.Context) error) error {
-	err := s.attempt(ctx, func(ctx context.Context) error {
+	return s.bring(ctx, 0, fn)
+}
+
+// bring is run for work that brings so many bytes.
+func (s *Store) bring(ctx context.Context, bytes int64, fn func(context.Context) error) error {
+	timeout := s.timeFor(bytes)
+	err := attempt(ctx, timeout, func(ctx context.Context) error {
 		for range maxAttempts - 1 {
 			if err := fn(ctx); err == nil || ctx.Err() != nil || !again(err) {
 				return err
@@ -122,7 +136,7 @@ func (s *Store) run(ctx context.Context, fn func(context.Context) error) error {
 		return fn(ctx)
 	})
 	if err != nil {
-		err = s.contractual(ctx, err)
+		err = contractual(ctx, err, timeout)
 	}
 	s.trouble.heard(s.log, err)
 	return err
@@ -130,7 +144,11 @@ func (s *Store) run(ctx context.Context, fn func(context.Context) error) error {
 
 // attempt does fn's work within the timeout.
 func (s *Store) attempt(ctx context.Context, fn func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.StatementTimeout)
+	return attempt(ctx, s.opts.StatementTimeout, fn)
+}
+
+func attempt(ctx context.Context, timeout time.Duration, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return fn(ctx)
 }

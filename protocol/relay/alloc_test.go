@@ -6,14 +6,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/yserverd/yserverd/internal/costtest"
 	"github.com/yserverd/yserverd/protocol/relay"
 )
-
-func unraced(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector would be measured as well")
-	}
-}
 
 // allocated returns how many bytes f allocates, whether or not they are still in use.
 func allocated(f func()) uint64 {
@@ -26,7 +21,7 @@ func allocated(f func()) uint64 {
 
 // TestAllocatedBytesAreBoundedByInput: all that is ever allocated, not only what is in use at once.
 func TestAllocatedBytesAreBoundedByInput(t *testing.T) {
-	unraced(t)
+	costtest.Unraced(t)
 	const spare = 64 << 10
 	for name, family := range hostile {
 		// The size of a table doubles, so sizes in between are looked at as well.
@@ -48,7 +43,7 @@ func TestAllocatedBytesAreBoundedByInput(t *testing.T) {
 }
 
 func TestAllocsOfFrames(t *testing.T) {
-	unraced(t)
+	costtest.Unraced(t)
 	dst := make([]byte, 0, 1<<10)
 	stamp := relay.Stamp{From: "c1", UserID: "ada", Offset: 1 << 40, HasOffset: true}
 	for _, row := range []struct {

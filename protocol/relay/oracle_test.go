@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -133,8 +134,11 @@ func checkMerge(t *testing.T, target, patch []byte) {
 }
 
 func TestRandomTextsAgainstEncodingJSON(t *testing.T) {
-	n := 20_000
-	if testing.Short() {
+	n := 5_000
+	switch {
+	case os.Getenv("YSERVERD_TEST_LONG") == "1":
+		n = 100_000
+	case testing.Short():
 		n = 2_000
 	}
 	g := difftest.Generator{Rand: rand.New(rand.NewPCG(1, 7386))}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/yserverd/yserverd/internal/costtest"
 	"github.com/yserverd/yserverd/protocol/lib0"
 	"github.com/yserverd/yserverd/protocol/update"
 )
@@ -53,9 +54,7 @@ func TestDecodingDoesNotAllocate(t *testing.T) {
 }
 
 func TestMergingFewDoesNotAllocate(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector empties pools")
-	}
+	costtest.Unraced(t)
 	updates := append(typed(2847563920, 5, "hello"), u(0, 2, 9, 1, 5, 2, 4, 1, 3, 1))
 	sv := u(1, 2847563920, 7)
 	dst := make([]byte, 0, 512)

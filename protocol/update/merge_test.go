@@ -6,10 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/yserverd/yserverd/internal/costtest"
 	"github.com/yserverd/yserverd/protocol/update"
 )
 
@@ -173,12 +173,8 @@ func TestMergeUsesNothingOfItsInputs(t *testing.T) {
 }
 
 // TestMergeTakesTimeInProportion: one merge of sixteen times as much takes about as long as sixteen merges, and nothing like
-// sixteen times that. The fastest of several runs in turn are compared, so that others on the machine matter little.
+// sixteen times that.
 func TestMergeTakesTimeInProportion(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector is what takes the time")
-	}
-	const n, times = 2000, 16
 	repeated := func(n int) (list [][]byte) {
 		whole := merge(t, typed(9, 0, "abc")...)
 		for range n {
@@ -210,22 +206,14 @@ func TestMergeTakesTimeInProportion(t *testing.T) {
 			return list
 		},
 	} {
-		few, many := shape(n), shape(times*n)
-		apart, together := time.Hour, time.Hour
-		for attempt := 0; attempt < 50 && together >= 4*apart || attempt < 3; attempt++ {
-			apart = min(apart, mergeTime(t, few, times))
-			together = min(together, mergeTime(t, many, 1))
-		}
-		require.Less(t, together.Seconds(), 4*apart.Seconds(), "%s: %v apart, %v together", name, apart, together)
+		t.Run(name, func(t *testing.T) {
+			costtest.InProportion(t, 2000, 16, 4, func(n int) func() {
+				updates := shape(n)
+				return func() {
+					_, err := update.Merge(nil, updates...)
+					require.NoError(t, err)
+				}
+			})
+		})
 	}
-}
-
-// mergeTime returns how long it takes to merge the updates the given number of times.
-func mergeTime(t *testing.T, updates [][]byte, times int) time.Duration {
-	start := time.Now()
-	for range times {
-		_, err := update.Merge(nil, updates...)
-		require.NoError(t, err)
-	}
-	return time.Since(start)
 }

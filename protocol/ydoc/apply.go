@@ -31,13 +31,6 @@ type Applied struct {
 // The update is not kept: what is stored is copied.
 func (d *Doc) Apply(u []byte) (Applied, error) { return d.apply(u, &d.cfg) }
 
-// Restore takes an update that was stored: a snapshot or a row of a log. It is Apply without the limits of the
-// configuration, which may be lower than they were, and which compaction may pass; nesting alone stays bounded.
-func (d *Doc) Restore(u []byte) error {
-	_, err := d.apply(u, &unlimited)
-	return err
-}
-
 func (d *Doc) apply(u []byte, cfg *Config) (a Applied, err error) {
 	t := &d.tx
 	t.begin(d, cfg)

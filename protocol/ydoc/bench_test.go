@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/yserverd/yserverd/internal/costtest"
 	"github.com/yserverd/yserverd/protocol/lib0"
 	"github.com/yserverd/yserverd/protocol/ydoc"
 )
@@ -165,11 +166,11 @@ func BenchmarkApply(b *testing.B) {
 	} {
 		b.Run(s.name, func(b *testing.B) {
 			b.ReportAllocs()
-			start := cpuTime()
+			start := costtest.CPU()
 			for b.Loop() {
 				load(b, s.updates)
 			}
-			each := float64(cpuTime()-start) / float64(b.N)
+			each := float64(costtest.CPU()-start) / float64(b.N)
 			b.ReportMetric(each/1e6, "cpu-ms/op")
 			b.ReportMetric(each/float64(len(s.updates)), "cpu-ns/update")
 		})
@@ -180,8 +181,8 @@ func BenchmarkApply(b *testing.B) {
 func BenchmarkApplyCompacting(b *testing.B) {
 	updates, _ := b4()
 	b.ReportAllocs()
-	start := cpuTime()
-	defer func() { b.ReportMetric(float64(cpuTime()-start)/float64(b.N)/1e6, "cpu-ms/op") }()
+	start := costtest.CPU()
+	defer func() { b.ReportMetric(float64(costtest.CPU()-start)/float64(b.N)/1e6, "cpu-ms/op") }()
 	for b.Loop() {
 		d := ydoc.New(ydoc.Config{})
 		for i, u := range updates {
@@ -257,7 +258,7 @@ func BenchmarkCompact(b *testing.B) {
 			d := load(b, s.updates)
 			size := 0
 			b.ReportAllocs()
-			start := cpuTime()
+			start := costtest.CPU()
 			for b.Loop() {
 				c, err := d.Freeze().Compact()
 				if err != nil {
@@ -265,7 +266,7 @@ func BenchmarkCompact(b *testing.B) {
 				}
 				size = len(c.Update())
 			}
-			b.ReportMetric(float64(cpuTime()-start)/float64(b.N)/1e6, "cpu-ms/op")
+			b.ReportMetric(float64(costtest.CPU()-start)/float64(b.N)/1e6, "cpu-ms/op")
 			b.ReportMetric(float64(size), "compacted-bytes")
 			b.ReportMetric(float64(len(d.State())), "bytes")
 		})

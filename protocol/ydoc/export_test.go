@@ -175,6 +175,12 @@ func (p *parked) check(st *store) error {
 	return nil
 }
 
+// Unlimited is the configuration of Restore.
+var Unlimited = unlimited
+
+// RestoreKeystroke is the short way of Restore, and reports whether it took the update.
+func (d *Doc) RestoreKeystroke(u []byte) bool { return d.restoreKeystroke(u) }
+
 // Set is a spanSet with its tally, for tests.
 type Set struct {
 	set   spanSet

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/yserverd/yserverd/internal/costtest"
 	"github.com/yserverd/yserverd/protocol/lib0"
 	"github.com/yserverd/yserverd/protocol/update"
 	"github.com/yserverd/yserverd/protocol/ydoc"
@@ -20,16 +21,9 @@ func heap() (live, total int64) {
 	return int64(m.HeapAlloc), int64(m.TotalAlloc)
 }
 
-// unraced skips a test of memory or time under the race detector.
-func unraced(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector would be measured as well")
-	}
-}
-
 // TestB4AllocatesLittle: a document in use costs at most twice its compacted encoding, before and after its first compaction.
 func TestB4AllocatesLittle(t *testing.T) {
-	unraced(t)
+	costtest.Unraced(t)
 	updates, _ := b4()
 	before, _ := heap()
 	d := load(t, updates)
@@ -48,7 +42,7 @@ func TestB4AllocatesLittle(t *testing.T) {
 
 // TestApplyDoesNotAllocate: memory grows now and then, not with every update.
 func TestApplyDoesNotAllocate(t *testing.T) {
-	unraced(t)
+	costtest.Unraced(t)
 	trace, _ := b4()
 	for name, updates := range map[string][][]byte{
 		"b4": trace, "map": mapUpdates(50_000, 50, 1000), "typing": typing(50_000), "deletes": randomDeletes(50_000),
@@ -115,7 +109,7 @@ func hostile(size int) map[string][]byte {
 // a document caches, before and after its compaction. What is allocated on the way and given up at once may be three times
 // that.
 func TestHostileUpdatesAllocateLittle(t *testing.T) {
-	unraced(t)
+	costtest.Unraced(t)
 	shapes := map[string][][]byte{}
 	for name, u := range hostile(200_000) {
 		shapes[name] = [][]byte{u}

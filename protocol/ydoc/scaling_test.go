@@ -1,36 +1,19 @@
 package ydoc_test
 
 import (
-	"math"
-	"runtime"
-	"runtime/debug"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/yserverd/yserverd/internal/costtest"
 )
 
-// cpu returns the processor time that f takes once, as the mean of several times, but for collecting garbage, whose share
-// jumps with the size of the heap.
-func cpu(times int, f func()) time.Duration {
-	runtime.GC()
-	start := cpuTime()
-	for range times {
-		f()
-	}
-	return (cpuTime() - start) / time.Duration(times)
-}
-
 // TestEverythingTakesTimeInProportion: twice the input takes about twice the time, at most 2.5 times. Six doublings are
-// measured at once, 64 times the input: a single one may be the one at which a cache of the processor is full, and over
-// six what is quadratic takes sixteen times more than is allowed. The small input is run again and again, so that no clock
-// is too coarse for it. A busy machine may disturb a measurement, so the least of some counts.
+// measured at once, over which what is quadratic takes sixteen times more than is allowed.
 func TestEverythingTakesTimeInProportion(t *testing.T) {
-	unraced(t)
 	if testing.Short() {
 		t.Skip("takes some seconds")
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	apply := func(updates [][]byte) func() {
 		return func() { load(t, updates) }
 	}
@@ -54,18 +37,8 @@ func TestEverythingTakesTimeInProportion(t *testing.T) {
 		"entries":           {750, func(n int) func() { return compaction(t, mapUpdates(n, 50, n/4)) }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			const doublings, most = 6, 2.5 * 2.5 * 2.5 * 2.5 * 2.5 * 2.5
-			small, large := c.make(c.n), c.make(c.n<<doublings)
-			a, b := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
-			ratio := math.Inf(1)
-			for attempt := 0; attempt < 4 || attempt < 20 && ratio > most; attempt++ {
-				a, b = min(a, cpu(1<<doublings/4, small)), min(b, cpu(1, large))
-				if ratio = float64(b) / float64(max(a, 1)); ratio > 4*most {
-					break // no disturbance
-				}
-			}
-			t.Logf("%v for %d, %v for %d: %.1f times as much", a, c.n, b, c.n<<doublings, ratio)
-			require.LessOrEqual(t, ratio, most)
+			const doublings, most = 6, 1.25 * 1.25 * 1.25 * 1.25 * 1.25 * 1.25
+			costtest.InProportion(t, c.n, 1<<doublings, most, c.make)
 		})
 	}
 }

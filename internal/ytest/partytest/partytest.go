@@ -84,6 +84,7 @@ type value struct {
 	events chan<- event
 }
 
+// OnStart implements yserver.Starter.
 func (v *value) OnStart(ctx context.Context) error {
 	v.events <- event{what: "start"}
 	if v.start != nil {
@@ -92,6 +93,7 @@ func (v *value) OnStart(ctx context.Context) error {
 	return nil
 }
 
+// ConnectionTags implements yserver.ConnectionTagger.
 func (v *value) ConnectionTags(context.Context, *yserver.Connection, *http.Request) ([]string, error) {
 	if v.tags != nil {
 		return v.tags()
@@ -99,6 +101,7 @@ func (v *value) ConnectionTags(context.Context, *yserver.Connection, *http.Reque
 	return nil, nil
 }
 
+// OnConnect implements yserver.Connecter.
 func (v *value) OnConnect(_ context.Context, conn *yserver.Connection, _ *http.Request) error {
 	v.events <- event{what: "connect", conn: conn}
 	if v.connect != nil {
@@ -107,6 +110,7 @@ func (v *value) OnConnect(_ context.Context, conn *yserver.Connection, _ *http.R
 	return nil
 }
 
+// OnMessage implements yserver.MessageHandler.
 func (v *value) OnMessage(_ context.Context, conn *yserver.Connection, p yserver.Payload) error {
 	v.events <- event{what: "message", conn: conn, payload: p}
 	if v.message != nil {
@@ -115,11 +119,13 @@ func (v *value) OnMessage(_ context.Context, conn *yserver.Connection, p yserver
 	return nil
 }
 
+// OnClose implements yserver.CloseHandler.
 func (v *value) OnClose(_ context.Context, conn *yserver.Connection, code int, reason string, wasClean bool) error {
 	v.events <- event{what: "close", conn: conn, code: code, reason: reason, clean: wasClean}
 	return nil
 }
 
+// OnRequest implements yserver.RequestHandler; only tests that set request ask.
 func (v *value) OnRequest(w http.ResponseWriter, r *http.Request) error { return v.request(w, r) }
 
 // server is a server under test with one party of message rooms.

@@ -95,6 +95,6 @@ func (l *loader) validateAdmin(c *Config) {
 		names[token.Name], digests[token.SHA256] = true, true
 	}
 	if c.Admin.Enabled && len(c.Admin.Tokens) == 0 {
-		l.warn(at.at("tokens"), "is empty, so there is no admin API and no console; admin: {enabled: false} says that this is meant")
+		l.warn(at.at("tokens"), "is empty, so there is no admin API; admin: {enabled: false} says that this is meant")
 	}
 }

@@ -175,6 +175,7 @@ type RoomLimits struct {
 // Limits bound all rooms together.
 type Limits struct {
 	InboundBytes      Size `koanf:"inbound_bytes"`
+	UncommittedBytes  Size `koanf:"uncommitted_bytes"` // accepted edits that wait for the store
 	Connections       int  `koanf:"connections"`
 	ConnectionsPerIP  int  `koanf:"connections_per_ip"` // 0 is no limit
 	Rooms             int  `koanf:"rooms"`
@@ -210,7 +211,7 @@ func Default() *Config {
 		Auth:   defaultAuth(),
 		Admin:  Admin{Enabled: true, Path: "/admin"},
 		Limits: Limits{
-			InboundBytes: 512 << 20, Connections: 100_000, Rooms: 100_000, DocumentBytes: 4 << 30,
+			InboundBytes: 512 << 20, UncommittedBytes: 1 << 30, Connections: 100_000, Rooms: 100_000, DocumentBytes: 4 << 30,
 			AuthFailuresPerMinute: 120, UnauthenticatedTimeout: 10 * time.Second,
 		},
 		Log: Log{Level: slog.LevelInfo, Format: "text"},

@@ -24,7 +24,7 @@ const minimal = "rooms:\n  MAIN: {type: document, access: public}\n"
 // noAdmin is the warning of a file that says nothing of admin.
 var noAdmin = config.Problem{
 	File: "y.yaml", Key: "admin.tokens",
-	Message: "is empty, so there is no admin API and no console; admin: {enabled: false} says that this is meant",
+	Message: "is empty, so there is no admin API; admin: {enabled: false} says that this is meant",
 }
 
 func parse(text string, environ ...string) (*config.Config, error) {
@@ -104,7 +104,7 @@ rooms:
     ping_interval: 3s
     idle: {unload_after: 4ms, hibernate_after: 5ms}
     limits: {message: 6, nesting: 7, peers: 8, peer_queue: 9, messages_per_second: 10}
-limits: {inbound_bytes: 1MiB, connections: 1, connections_per_ip: 2, rooms: 3, document_bytes: 1TiB, messages_per_second: 4,
+limits: {inbound_bytes: 1MiB, uncommitted_bytes: 2MiB, connections: 1, connections_per_ip: 2, rooms: 3, document_bytes: 1TiB, messages_per_second: 4,
          auth_failures_per_minute: 0, upgrades_per_second: 5, unauthenticated_timeout: 6s}
 auth:
   secret: 0123456789abcdef0123456789abcdef
@@ -175,7 +175,7 @@ log: {level: debug, format: json}
 		Delete: config.Delete{Retention: 10 * time.Hour},
 		Rooms:  map[string]*config.Room{"DOCUMENT_ROOM": document, "Other": other, "INTERVIEW_ROOM": message},
 		Limits: config.Limits{
-			InboundBytes: 1 << 20, Connections: 1, ConnectionsPerIP: 2, Rooms: 3, DocumentBytes: 1 << 40, MessagesPerSecond: 4,
+			InboundBytes: 1 << 20, UncommittedBytes: 2 << 20, Connections: 1, ConnectionsPerIP: 2, Rooms: 3, DocumentBytes: 1 << 40, MessagesPerSecond: 4,
 			UpgradesPerSecond: 5, UnauthenticatedTimeout: 6 * time.Second,
 		},
 		Log: config.Log{Level: slog.LevelDebug, Format: "json"},
@@ -283,6 +283,7 @@ func TestEnvironmentProblems(t *testing.T) {
 		{"a database that is none", minimal, "YSERVERD_DATABASE_URL=hunter2", "YSERVERD_DATABASE_URL: database.url: want postgres://user:password@host:port/database, or nothing: then it is store.url"},
 		{"a table without a database", minimal, "YSERVERD_AUTH_SESSION_TABLE=hunter2", "YSERVERD_AUTH_SESSION_TABLE: auth.session.table: there is no database to look in for the table (a value from the environment): set database.url, or leave the table out"},
 		{"a mapping", minimal, "YSERVERD_ROOMS_MAIN_ACCESS=hunter2", "YSERVERD_ROOMS_MAIN_ACCESS: rooms.MAIN.access: want public, {resource: <feature>}, {roomId: {pattern: ...}, resources: {...}}, {roomIdEquals: ctx.userId} or {webhook: {url: ...}}"},
+		{"of nothing", "auth: {jwt: {audience: documents}}\n" + minimal, "YSERVERD_AUTH_JWT_AUDIENCE=", "YSERVERD_AUTH_JWT_AUDIENCE: is empty, and would take back what the file asks of callers: unset it, or take auth.jwt.audience out of the file"},
 		{"secret alone", minimal, "YSERVERD_ROOMS_MAIN_WEBHOOK_SECRET=hunter2", "y.yaml:2: rooms.MAIN.webhook.url: is missing, but secret is there: want the URL to be told"},
 		{"two rooms of one name", "rooms:\n  a-b: {type: document, access: public}\n  a_b: {type: document, access: public}", "YSERVERD_ROOMS_A_B_CORS=true", "y.yaml:3: rooms.a_b: is the party a-b, and so is a-b: rename one\nYSERVERD_ROOMS_A_B_CORS: stands for both rooms.a-b.cors and rooms.a_b.cors"},
 	} {
@@ -294,7 +295,8 @@ func TestEnvironmentProblems(t *testing.T) {
 }
 
 func TestEnvironmentWarnings(t *testing.T) {
-	c, err := parse(minimal, "YSERVERD_LISTN=:1", "YSERVERD_ROOMS_MIAN_CORS=false")
+	c, err := parse("auth: {jwt: {issuer: ''}}\n"+minimal, "YSERVERD_LISTN=:1", "YSERVERD_ROOMS_MIAN_CORS=false",
+		"YSERVERD_ADMIN_TOKEN=hunter2", "YSERVERD_AUTH_JWT_ISSUER=", "YSERVERD_AUTH_JWT_AUDIENCE=")
 	require.NoError(t, err)
 	require.Equal(t, []config.Problem{
 		{File: "YSERVERD_LISTN", Message: "no key has this variable: did you mean YSERVERD_LISTEN?"},

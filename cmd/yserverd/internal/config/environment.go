@@ -2,9 +2,11 @@ package config
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/v2"
 )
 
 // variablePrefix begins the name of every environment variable that sets a key.
@@ -27,10 +29,10 @@ func newEnvironment(environ []string) environment {
 	return e
 }
 
-// environmentProvider is the layer of YSERVERD_ variables, over the keys of a file with these bindings. A variable
+// environmentProvider is the layer of YSERVERD_ variables, over the keys of a file. A variable
 // that stands for no key is left alone, since others are named so too; one that looks like a mistyped key is warned of.
-func (l *loader) environmentProvider(bindings []string) *env.Env {
-	keys := variables(bindings)
+func (l *loader) environmentProvider(file *koanf.Koanf) *env.Env {
+	keys := variables(file.MapKeys("rooms"))
 	names := make([]string, 0, len(keys))
 	for name := range keys {
 		names = append(names, name)
@@ -50,6 +52,12 @@ func (l *loader) environmentProvider(bindings []string) *env.Env {
 				})
 				return "", nil
 			}
+			if was, ok := file.Get(paths[0].join()).(Scalar); ok && was.Text != "" && value == "" && slices.Contains(restricting, paths[0].String()) {
+				l.problems = append(l.problems, Problem{
+					File: name, Message: "is empty, and would take back what the file asks of callers: unset it, or take " + paths[0].String() + " out of the file",
+				})
+				return "", nil
+			}
 			l.variables[paths[0].join()] = name
 			l.foreign = append(l.foreign, value)
 			return paths[0].join(), Scalar{Text: value, Foreign: true}
@@ -57,9 +65,15 @@ func (l *loader) environmentProvider(bindings []string) *env.Env {
 	})
 }
 
+// others are variables with the prefix that are of commands, not of keys.
+var others = []string{"YSERVERD_ADMIN_TOKEN"}
+
+// restricting are keys without which more callers are believed than with them.
+var restricting = []string{"auth.jwt.issuer", "auth.jwt.audience", "auth.pinned_org"}
+
 // unknownVariable refuses a variable of a key that this version does not act on, and warns of a mistyped one.
 func (l *loader) unknownVariable(name string, known []string) {
-	if kubernetes.MatchString(name) {
+	if kubernetes.MatchString(name) || slices.Contains(others, name) {
 		return
 	}
 	for _, key := range later {

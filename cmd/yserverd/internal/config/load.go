@@ -58,7 +58,7 @@ func parse(name string, text []byte, o Options) (*Config, Errors) {
 	if err := k.Load(source(text), (*parser)(l)); err != nil {
 		return nil, l.giveUp(err)
 	}
-	if err := k.Load(l.environmentProvider(k.MapKeys("rooms")), nil); err != nil {
+	if err := k.Load(l.environmentProvider(k), nil); err != nil {
 		return nil, l.giveUp(err)
 	}
 	c := Default()

@@ -65,6 +65,7 @@ func (l *loader) validateServer(c *Config) {
 	l.positive(path{"shutdown_timeout"}, int64(c.ShutdownTimeout))
 	l.positive(path{"limits", "unauthenticated_timeout"}, int64(c.Limits.UnauthenticatedTimeout))
 	l.positive(path{"limits", "inbound_bytes"}, int64(c.Limits.InboundBytes))
+	l.positive(path{"limits", "uncommitted_bytes"}, int64(c.Limits.UncommittedBytes))
 	l.positive(path{"limits", "connections"}, int64(c.Limits.Connections))
 	l.positive(path{"limits", "rooms"}, int64(c.Limits.Rooms))
 	l.positive(path{"limits", "document_bytes"}, int64(c.Limits.DocumentBytes))

@@ -1,14 +1,14 @@
 //go:build unix
 
-package relay_test
+package costtest
 
 import (
 	"syscall"
 	"time"
 )
 
-// cpuTime returns the processor time that the process has used. On a busy machine it says more than a clock.
-func cpuTime() time.Duration {
+// CPU returns the processor time that the process has used so far, its own and the system's for it.
+func CPU() time.Duration {
 	var r syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
 		panic(err)

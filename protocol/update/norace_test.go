@@ -1,5 +1,0 @@
-//go:build !race
-
-package update_test
-
-const raceEnabled = false

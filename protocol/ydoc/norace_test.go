@@ -1,5 +1,0 @@
-//go:build !race
-
-package ydoc_test
-
-const raceEnabled = false

@@ -1,5 +1,0 @@
-//go:build race
-
-package yserver
-
-const raceEnabled = true
