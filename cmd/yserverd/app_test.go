@@ -120,5 +120,7 @@ func TestBanner(t *testing.T) {
 		require.Contains(t, text, want)
 	}
 	require.NotContains(t, text, "HOST")
+	require.Contains(t, text, "its token       t0ken ")
+	require.Contains(t, text, " YSERVERD_ADMIN_TOKEN ")
 	require.Contains(t, banner(&net.TCPAddr{IP: net.IPv6loopback, Port: 4321}, "d", "t"), "ws://localhost:4321/<room>")
 }

@@ -65,7 +65,7 @@ func banner(addr net.Addr, data, token string) string {
 	if _, port, err := net.SplitHostPort(host); err == nil && strings.HasPrefix(host, "[") {
 		host = "localhost:" + port // the clients take an IPv6 address for one that needs TLS
 	}
-	return strings.NewReplacer("HOST", host, "DATA", data, "TOKEN", token, "VERSION", version()).Replace(`
+	return strings.NewReplacer("HOST", host, "DATA", data, "SECRET", token, "VERSION", version()).Replace(`
   yserverd dev · VERSION
 
   y-websocket     ws://HOST/<room>
@@ -73,7 +73,7 @@ func banner(addr net.Addr, data, token string) string {
   partysocket     ws://HOST/parties/lobby/<room>   presence, messages, a shared state
   health          http://HOST/healthz   http://HOST/readyz
   admin API       http://HOST/admin/v1/openapi.json
-  its token       TOKEN   (a new one at each start; YSERVERD_ADMIN_TOKEN for yserverd backup)
+  its token       SECRET   (a new one at each start; YSERVERD_ADMIN_TOKEN for yserverd backup)
   data            DATA
 
   Everybody on this machine may read and write; pages of loopback origins may connect, others may not.
