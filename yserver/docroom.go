@@ -125,7 +125,7 @@ func (r *room) awake(ctx context.Context, fn func(*documentRoom)) error {
 }
 
 func (r *documentRoom) full() bool {
-	return r.journal.weight() > r.party.Limits.Uncommitted || r.loading || r.stopped || r.journal.inFlight && r.srv.laden()
+	return r.journal.weight() > r.party.Limits.Uncommitted || r.loading || r.stopped || !r.journal.empty() && r.srv.laden()
 }
 
 func (r *documentRoom) flush() {

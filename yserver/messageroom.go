@@ -308,7 +308,7 @@ func (r *messageRoom) stored() {
 }
 
 func (r *messageRoom) full() bool {
-	return r.gathering.bytes+r.flight.bytes > r.party.Limits.Uncommitted || r.inFlight && r.srv.laden()
+	return r.gathering.bytes+r.flight.bytes > r.party.Limits.Uncommitted || (r.inFlight || r.gathering.bytes > 0) && r.srv.laden()
 }
 
 func (r *messageRoom) flush() {
